@@ -1,0 +1,109 @@
+/**
+ * Every bound in the system, with its unit and its reason. Nothing in botfleet grows past what stands here.
+ * Parts take the limits they need as options; only `src/main.ts` reads this file.
+ */
+export const limits = {
+  poller: {
+    /** Long-poll timeout sent to Telegram, seconds; the Bot API clamps to 50. */
+    pollTimeoutS: 30,
+    /** Updates per poll; the Bot API's maximum. */
+    pollMaxUpdates: 100,
+    /** A poll that has not answered this long after its timeout hangs on a half-open connection and is given up, ms. */
+    pollGraceMs: 10_000,
+    /** First wait after a failed poll or append, ms: the same offset again within 500 ms makes Telegram answer one update at a time. */
+    retryFirstMs: 600,
+    /** Longest wait between failed polls, ms: what an operator accepts to wait for after an outage. */
+    retryCapMs: 30_000,
+    /** Wait after 409 from another poller, ms: Telegram delays a second conflict by 3 s itself. */
+    conflictWaitMs: 3_000,
+    /** Waits after the token was refused, ms; the last one repeats. */
+    disabledWaitsMs: [60_000, 120_000, 300_000, 600_000],
+    /** Time between the first calls of two bots, ms: 400 bots within 40 s without a burst of new connections. */
+    startIntervalMs: 100,
+  },
+  inbox: {
+    /** Longest time a write waits for others to share its transaction, ms: bounds the latency that grouping adds. */
+    groupMaxMs: 2,
+    /** Writes in one transaction: bounds how long one commit holds the others up. */
+    groupMaxWrites: 2_000,
+    /** Ids remembered below the highest of a run: twice what Telegram keeps for a bot. */
+    runKeepIds: 200_000,
+    /** An id this far above the highest still belongs to the run. */
+    runExtendIds: 100_000,
+    /** Runs remembered for a bot: restarts of the numbering within `runForgetMs`. */
+    runsMaxPerBot: 8,
+    /** A run not touched for this long is forgotten, ms: Telegram restarts the numbering after a week without updates. */
+    runForgetMs: 72 * 3_600_000,
+    /** Disk space kept free so that settling still works when the disk fills up, bytes; below it polling stops. */
+    diskReserveBytes: 256 * 1024 * 1024,
+    /** How often the free space is looked at, ms. */
+    diskCheckMs: 5_000,
+    /** Entries handed over in memory before the reader has taken them; beyond it they are read back from disk in order. */
+    handoverMaxEntries: 20_000,
+    /** Wait between two tries to write while the store fails, ms. */
+    writeRetryMs: 500,
+    /** Pages of the write-ahead log after which it is folded into the database, 4 KiB each. */
+    checkpointPages: 4_000,
+  },
+  pipeline: {
+    /** Unsettled updates of one bot after which its polling stops: what Telegram itself keeps for a bot. */
+    backlogMaxUpdates: 100_000,
+    /** Unsettled updates of all bots; beyond it a bot polls only while it holds less than its even share. About 200 B of memory each. */
+    backlogTotalMaxUpdates: 1_000_000,
+    /** Bodies a lane keeps in memory; further ones are fetched when they are due. */
+    laneBodiesMax: 16,
+    /** JSON text of all bodies kept in memory, bytes; beyond it bodies are fetched when they are due. */
+    bodiesMaxBytes: 64 * 1024 * 1024,
+    /** Handlers of one bot at work side by side. */
+    slotsPerBot: 500,
+    /** Handlers at work side by side in the process. */
+    slotsTotal: 4_000,
+    /** Handlers that wait in flood control and have given their slot back; each keeps its update in memory. */
+    floodWaitingMax: 100_000,
+    /** Outcomes not yet durable; beyond it no new handler starts. */
+    settlingMax: 10_000,
+    /** Time a handler has for one update, ms, without waits in flood control; then its attempt is revoked. */
+    handlerMaxMs: 30_000,
+    /** Handler faults after which an update is a dead letter. */
+    attemptsMax: 5,
+    /** Waits of a lane after the first, second, ... handler fault, ms. */
+    attemptWaitsMs: [1_000, 4_000, 15_000, 60_000],
+    /** First and longest wait of a lane while something outside is unavailable, ms. */
+    outageFirstMs: 500,
+    outageCapMs: 30_000,
+    /** Age at which an inline query can no longer be answered, ms (Telegram forgets it). */
+    inlineQueryMaxMs: 30_000,
+    /** The same for shipping and pre-checkout queries, ms. */
+    paymentQueryMaxMs: 150_000,
+    /** Text of an error kept with a dead letter, characters. */
+    errorMaxChars: 2_000,
+  },
+  client: {
+    /** Deadline of a call, ms. */
+    callMaxMs: 20_000,
+    /** Deadline of a call that uploads a file, ms. */
+    uploadMaxMs: 120_000,
+    /** Tries of a call whose connection could not be opened, within one attempt. */
+    connectTries: 3,
+    /** First wait between them, ms. */
+    connectRetryFirstMs: 100,
+    /** Longest `retry_after` that a call waits out itself, ms; a longer one sends the update back to its lane. */
+    floodWaitMaxMs: 60_000,
+    /** Size of an answer that is still read, bytes: a batch of updates is capped at about 4 MiB. */
+    answerMaxBytes: 64 * 1024 * 1024,
+  },
+  process: {
+    /** Time for handlers in work to end after SIGTERM, ms; then their calls are aborted and their updates stay. */
+    drainMaxMs: 15_000,
+    /** The event loop may stand still this long before the watchdog ends the process with exit 1, ms. */
+    watchdogMaxMs: 15_000,
+    /** `/health` answers 503 after the event loop stood still this long, ms. */
+    stallMaxMs: 10_000,
+    /** `/ready` answers 503 after the inbox could not be written for this long, ms. */
+    inboxLostMaxMs: 3_000,
+    /** Connections kept aside for the sidecar, databases and files when the open-file limit is checked. */
+    filesReserved: 256,
+  },
+} as const;
+
+export type Limits = typeof limits;

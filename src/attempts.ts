@@ -1,0 +1,50 @@
+/**
+ * One run of a handler on one update. Every effect that a handler has outside (an API call, later a user operation or a session
+ * write) goes through its attempt, so that a run given up at its deadline can do nothing any more and a retry repeats nothing.
+ */
+import { AsyncLocalStorage } from "node:async_hooks";
+import type { BotId, LaneKey, Seq } from "./ids.ts";
+
+export interface Attempt {
+  readonly bot: BotId;
+  readonly seq: Seq;
+  readonly updateId: number;
+  readonly lane: LaneKey;
+  /** Handler faults before this run. */
+  readonly number: number;
+  /** When the update was received, wall-clock ms. */
+  readonly receivedAt: number;
+  /** True from the deadline (or a shutdown) on. */
+  readonly revoked: boolean;
+  /**
+   * Runs one effect. Rejects with `attempt_revoked` before it starts, and also after it ended where the attempt was revoked meanwhile
+   * (its result is still remembered). The lane does not go on before every effect begun has ended, so `run` must end by itself.
+   */
+  effect<T>(run: () => Promise<T>): Promise<T>;
+  /**
+   * As `effect`, for a call that sends or changes something at Telegram: the same call of an earlier attempt that finished (same
+   * place in the order of calls, same method and payload) is not made again, its result is answered instead.
+   * `payload` is the text that identifies the call's content.
+   */
+  send(method: string, payload: string, run: () => Promise<unknown>): Promise<unknown>;
+  /** Stops the clock of the deadline and gives the slot back while the caller waits for flood control; `resume` by the same caller. */
+  pause(): void;
+  resume(): void;
+  /** Aborted when the attempt is given up by a shutdown: calls still open end at once. */
+  readonly signal: AbortSignal;
+}
+
+/** Where a call finds the attempt it belongs to. */
+export interface AttemptScope {
+  /** Undefined outside a handler (a poll, a broadcast, a timer of the bot's own). */
+  current(): Attempt | undefined;
+  run<T>(attempt: Attempt, work: () => T): T;
+}
+
+export function createAttemptScope(): AttemptScope {
+  const storage = new AsyncLocalStorage<Attempt>();
+  return {
+    current: () => storage.getStore(),
+    run: (attempt, work) => storage.run(attempt, work),
+  };
+}
