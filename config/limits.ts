@@ -58,6 +58,8 @@ export const limits = {
     slotsPerBot: 500,
     /** Handlers at work side by side in the process. */
     slotsTotal: 4_000,
+    /** Handlers of one bot that may work even when `slotsTotal` is used up: bots that hang never stop the others. */
+    slotsReservedPerBot: 4,
     /** Handlers that wait in flood control and have given their slot back; each keeps its update in memory. */
     floodWaitingMax: 100_000,
     /** Outcomes not yet durable; beyond it no new handler starts. */
@@ -75,6 +77,8 @@ export const limits = {
     inlineQueryMaxMs: 30_000,
     /** The same for shipping and pre-checkout queries, ms. */
     paymentQueryMaxMs: 150_000,
+    /** How often deadlines of handlers are looked at, ms. */
+    deadlineCheckMs: 500,
     /** Text of an error kept with a dead letter, characters. */
     errorMaxChars: 2_000,
   },

@@ -24,14 +24,27 @@ export interface Attempt {
   /**
    * As `effect`, for a call that sends or changes something at Telegram: the same call of an earlier attempt that finished (same
    * place in the order of calls, same method and payload) is not made again, its result is answered instead.
-   * `payload` is the text that identifies the call's content.
+   * `payload` is the text that identifies the call's content. An answer that is not `ok` is not remembered.
    */
-  send(method: string, payload: string, run: () => Promise<unknown>): Promise<unknown>;
+  send<T extends SendAnswer>(method: string, payload: string, run: () => Promise<T>): Promise<T | RememberedAnswer>;
   /** Stops the clock of the deadline and gives the slot back while the caller waits for flood control; `resume` by the same caller. */
   pause(): void;
   resume(): void;
-  /** Aborted when the attempt is given up by a shutdown: calls still open end at once. */
+  /** Aborted when a shutdown has waited long enough: calls still open end at once. One signal for all attempts. */
   readonly signal: AbortSignal;
+  /** Aborted as soon as a shutdown begins: waits (flood control, back-off) end at once, as `unavailable`; calls go on. */
+  readonly waitSignal: AbortSignal;
+}
+
+/** The part of a Bot API answer that decides whether it is remembered. */
+export interface SendAnswer {
+  readonly ok: boolean;
+  readonly result?: unknown;
+}
+
+export interface RememberedAnswer {
+  readonly ok: true;
+  readonly result: unknown;
 }
 
 /** Where a call finds the attempt it belongs to. */
