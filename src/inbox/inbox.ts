@@ -70,7 +70,7 @@ export interface Death {
   readonly error: string;
   readonly attempts: number;
   readonly sends: readonly Send[];
-  /** Its last attempt ended in a crash or was given up at its deadline: what it did is not known. */
+  /** Its last attempt ended in a crash: what it did is not known. */
   readonly effectsUnknown: boolean;
 }
 

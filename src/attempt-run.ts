@@ -1,0 +1,198 @@
+/**
+ * The attempt as the pipeline sees it: begun, perhaps paused, perhaps revoked, and over once.
+ *
+ *     working ──► handler ended ──► effects ended ──► over
+ *        └─ deadline: revoked ──► effects in flight ended ──► over      (the handler itself may hang for ever: nothing waits for it)
+ *
+ * How this goes wrong, and what answers it: a handler that never ends → the deadline; a handler that ends while a call it did not
+ * await is open → `over` waits for the call; a call that ends after the revocation → remembered, then rejected; a handler that goes
+ * on after its revocation → each further effect is rejected before it starts.
+ */
+import type { Attempt, RememberedAnswer, SendAnswer } from "./attempts.ts";
+import type { Body, Send } from "./inbox/inbox.ts";
+import { Fault } from "./faults.ts";
+import type { BotId, LaneKey, Seq } from "./ids.ts";
+import type { Lane } from "./lanes.ts";
+
+/** What the attempts of one pipeline share. */
+export interface AttemptRules {
+  readonly signal: AbortSignal;
+  readonly waitSignal: AbortSignal;
+  readonly monotonic: () => number;
+  /** The attempt waits in flood control, or is back. */
+  readonly onPause: (attempt: AttemptRun) => void;
+  readonly onResume: (attempt: AttemptRun) => void;
+  /** A call was answered from an earlier attempt instead of being made again. */
+  readonly onRemembered: () => void;
+  readonly hash: (method: string, payload: string) => string;
+}
+
+export type AttemptEnd =
+  | { readonly kind: "returned" }
+  | { readonly kind: "threw"; readonly error: unknown }
+  | { readonly kind: "revoked"; readonly by: Revoker };
+
+/** Who gave the attempt up: its deadline (a handler fault), or a shutdown (the update simply stays). */
+export type Revoker = "deadline" | "shutdown";
+
+const returned: AttemptEnd = { kind: "returned" };
+
+interface FinishedSend {
+  readonly call: number;
+  readonly method: string;
+  readonly payload: string;
+  readonly result: unknown;
+}
+
+export class AttemptRun implements Attempt {
+  readonly bot: BotId;
+  readonly seq: Seq;
+  readonly lane: LaneKey;
+  readonly number: number;
+  readonly updateId: number;
+  readonly receivedAt: number;
+  readonly signal: AbortSignal;
+  readonly waitSignal: AbortSignal;
+  revoked = false;
+  /** The lane whose slot it holds; the pipeline's. */
+  holder: Lane | undefined;
+  /** Monotonic ms at which it began, moved on by the time it spent paused. */
+  startedAt: number;
+  private pausedAt: number | undefined;
+  private pauses = 0;
+  private readonly rules: AttemptRules;
+  private readonly earlier: readonly Send[];
+  private finished: FinishedSend[] | undefined;
+  private calls = 0;
+  private inFlight = 0;
+  private end: AttemptEnd | undefined;
+  private onOver: ((end: AttemptEnd) => void) | undefined;
+  private isOver = false;
+
+  constructor(bot: BotId, seq: Seq, lane: LaneKey, number: number, body: Body, startedAt: number, rules: AttemptRules) {
+    this.bot = bot;
+    this.seq = seq;
+    this.lane = lane;
+    this.number = number;
+    this.updateId = body.updateId;
+    this.receivedAt = body.receivedAt;
+    this.earlier = body.sends;
+    this.signal = rules.signal;
+    this.waitSignal = rules.waitSignal;
+    this.startedAt = startedAt;
+    this.rules = rules;
+  }
+
+  /** Starts the handler and calls `over` once, when nothing of this attempt can take effect any more. */
+  begin(handler: () => Promise<void>, over: (end: AttemptEnd) => void): void {
+    this.onOver = over;
+    let running: Promise<void>;
+    try {
+      running = handler();
+    } catch (error) {
+      running = Promise.reject(error);
+    }
+    running.then(
+      () => this.ended(returned),
+      (error: unknown) => this.ended({ kind: "threw", error }),
+    );
+  }
+
+  /** Gives the attempt up: no effect starts any more. Over when those in flight have ended. */
+  revoke(by: Revoker): void {
+    this.ended({ kind: "revoked", by });
+  }
+
+  /** True where the attempt has worked for `maxMs` (pauses left out) at monotonic time `atMs`. */
+  isDue(atMs: number, maxMs: number): boolean {
+    return this.pausedAt === undefined && this.end === undefined && atMs - this.startedAt >= maxMs;
+  }
+
+  async effect<T>(run: () => Promise<T>): Promise<T> {
+    if (this.revoked) throw this.revocation();
+    // A bot's own timer may fire long after its update was settled: an ordinary call then, of no attempt.
+    if (this.isOver) return run();
+    this.inFlight++;
+    try {
+      const result = await run();
+      if (this.revoked) throw this.revocation();
+      return result;
+    } finally {
+      this.inFlight--;
+      if (this.inFlight === 0 && this.end !== undefined) this.close();
+    }
+  }
+
+  async send<T extends SendAnswer>(
+    method: string,
+    payload: string,
+    run: () => Promise<T>,
+  ): Promise<T | RememberedAnswer> {
+    if (this.isOver && !this.revoked) return run();
+    const call = this.calls++;
+    const before = this.earlier.length === 0 ? undefined : this.earlier.find((send) => send.call === call);
+    if (!this.revoked && before?.method === method && before.hash === this.rules.hash(method, payload)) {
+      this.rules.onRemembered();
+      return { ok: true, result: before.result };
+    }
+    return this.effect(async () => {
+      const answer = await run();
+      if (answer.ok) (this.finished ??= []).push({ call, method, payload, result: answer.result });
+      return answer;
+    });
+  }
+
+  pause(): void {
+    if (this.pauses++ > 0 || this.isOver) return;
+    this.pausedAt = this.rules.monotonic();
+    this.rules.onPause(this);
+  }
+
+  resume(): void {
+    if (--this.pauses > 0 || this.pausedAt === undefined) return;
+    this.startedAt += this.rules.monotonic() - this.pausedAt;
+    this.pausedAt = undefined;
+    this.rules.onResume(this);
+  }
+
+  get isPaused(): boolean {
+    return this.pausedAt !== undefined;
+  }
+
+  /** Whether this attempt finished a send that earlier ones had not. */
+  get hasNewSends(): boolean {
+    return this.finished !== undefined;
+  }
+
+  /** All finished sends, of earlier attempts too: what the next attempt must not repeat. */
+  sends(): readonly Send[] {
+    if (this.finished === undefined) return this.earlier;
+    const fresh = this.finished.map(({ call, method, payload, result }) => ({
+      call,
+      method,
+      hash: this.rules.hash(method, payload),
+      result,
+    }));
+    const replaced = new Set(fresh.map((send) => send.call));
+    return [...this.earlier.filter((send) => !replaced.has(send.call)), ...fresh].sort((a, b) => a.call - b.call);
+  }
+
+  private ended(end: AttemptEnd): void {
+    if (this.end !== undefined) return;
+    this.end = end;
+    // A failed attempt is replaced by the next one: whatever its handler still does beside that must have no effect.
+    if (end.kind !== "returned") this.revoked = true;
+    if (this.inFlight === 0) this.close();
+  }
+
+  private close(): void {
+    if (this.isOver || this.end === undefined) return;
+    this.isOver = true;
+    this.onOver?.(this.end);
+    this.onOver = undefined;
+  }
+
+  private revocation(): Fault {
+    return new Fault("attempt_revoked", `the handler of update ${this.updateId} was given up: this call has no effect`);
+  }
+}

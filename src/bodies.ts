@@ -1,0 +1,91 @@
+/** The bodies of waiting updates: as many in memory as the limits allow, the rest fetched from the inbox when their lane is due. */
+import type { Body, Partition } from "./inbox/inbox.ts";
+import type { Lane } from "./lanes.ts";
+import type { Seq } from "./ids.ts";
+
+export interface BodiesLimits {
+  /** Bodies one lane keeps in memory. */
+  readonly laneBodiesMax: number;
+  /** JSON text of all bodies in memory, bytes. */
+  readonly bodiesMaxBytes: number;
+}
+
+/** `fetched`: the head's body is in the lane · `absent`: the inbox no longer has the entry · an error: the inbox cannot be read. */
+export type Fetched = { readonly kind: "fetched" | "absent" } | { readonly kind: "failed"; readonly error: unknown };
+
+/** Lanes whose bodies are read in one query: bounds how long one read holds the others up. */
+const fetchMaxLanes = 64;
+
+export class Bodies {
+  private readonly partition: Pick<Partition, "bodies">;
+  private readonly limits: BodiesLimits;
+  private queue: { readonly lane: Lane; readonly done: (fetched: Fetched) => void }[] = [];
+  /** JSON text of all bodies in memory, bytes. */
+  bytes = 0;
+
+  constructor(partition: Pick<Partition, "bodies">, limits: BodiesLimits) {
+    this.partition = partition;
+    this.limits = limits;
+  }
+
+  /** Keeps the body of an entry of `lane` if the limits allow. */
+  keep(lane: Lane, seq: Seq, body: Body): void {
+    if (this.bytes + body.size > this.limits.bodiesMaxBytes) return;
+    if (lane.head === seq) {
+      if (lane.body !== undefined) return;
+      lane.body = body;
+    } else {
+      lane.laterBodies ??= new Map();
+      if (lane.laterBodies.size >= this.limits.laneBodiesMax - 1 || lane.laterBodies.has(seq)) return;
+      lane.laterBodies.set(seq, body);
+    }
+    this.bytes += body.size;
+  }
+
+  /** Takes the body of the head out of memory; undefined where it has to be fetched. */
+  take(lane: Lane): Body | undefined {
+    const body = lane.body;
+    if (body !== undefined) {
+      lane.body = undefined;
+      this.bytes -= body.size;
+    }
+    return body;
+  }
+
+  /** Reads the head's body and, as far as there is room, those behind it. Calls `done` once. Lanes that ask together share a read. */
+  fetch(lane: Lane, done: (fetched: Fetched) => void): void {
+    this.queue.push({ lane, done });
+    if (this.queue.length === 1) queueMicrotask(() => void this.fetchQueued());
+  }
+
+  private async fetchQueued(): Promise<void> {
+    const asked = this.queue;
+    this.queue = [];
+    for (let from = 0; from < asked.length; from += fetchMaxLanes) {
+      const group = asked.slice(from, from + fetchMaxLanes);
+      const mayPrefetch = this.bytes < this.limits.bodiesMaxBytes / 2;
+      const seqs = group.flatMap(({ lane }) =>
+        lane.first(mayPrefetch ? this.limits.laneBodiesMax : 1).filter((seq) => lane.laterBodies?.has(seq) !== true),
+      );
+      try {
+        const bodies = await this.partition.bodies(seqs);
+        for (const { lane, done } of group) done({ kind: this.place(lane, bodies) });
+      } catch (error) {
+        for (const { done } of group) done({ kind: "failed", error });
+      }
+    }
+  }
+
+  private place(lane: Lane, bodies: ReadonlyMap<Seq, Body>): "fetched" | "absent" {
+    const head = bodies.get(lane.head);
+    if (head === undefined) return "absent";
+    // The head is about to run, so it is kept even where the limit is reached: slots bound how many of these there are.
+    lane.body = head;
+    this.bytes += head.size;
+    for (const seq of lane.first(this.limits.laneBodiesMax)) {
+      const body = bodies.get(seq);
+      if (body !== undefined && seq !== lane.head) this.keep(lane, seq, body);
+    }
+    return "fetched";
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * Order and fairness, without any I/O. A lane holds the unsettled updates of one chat of one bot, oldest first; its head is the only one
+ * that may be at work. Ready lanes of a bot wait in line, bots take turns, and a lane that is done with its head goes to the end of
+ * its line: a chat with 1,000 waiting updates takes one slot, and so does a chat with one.
+ *
+ *     add ─► ready ─► working ─► done: next head ready, or the lane is gone
+ *                        └─────► waiting (a retry, an outage) ─► ready
+ */
+import type { Body } from "./inbox/inbox.ts";
+import type { BotId, LaneKey, Seq } from "./ids.ts";
+
+export type LaneState = "ready" | "working" | "waiting";
+
+/** One chat's line. Read by the pipeline, changed only by `Lanes` (but for `failures` and the bodies, which are the pipeline's). */
+export class Lane {
+  readonly key: LaneKey;
+  readonly line: BotLine;
+  state: LaneState = "ready";
+  /** Outages in a row that its head met: the exponent of its back-off. */
+  failures = 0;
+  /** Body of the head where it is in memory. */
+  body: Body | undefined;
+  /** Bodies of later entries that are in memory. */
+  laterBodies: Map<Seq, Body> | undefined;
+  head: Seq;
+  private later: Seq[] | undefined;
+  private laterFrom = 0;
+
+  constructor(line: BotLine, key: LaneKey, head: Seq) {
+    this.line = line;
+    this.key = key;
+    this.head = head;
+  }
+
+  get size(): number {
+    return 1 + (this.later === undefined ? 0 : this.later.length - this.laterFrom);
+  }
+
+  append(seq: Seq): void {
+    if (this.later === undefined) this.later = [seq];
+    else this.later.push(seq);
+  }
+
+  /** The first `max` entries, head included. */
+  first(max: number): Seq[] {
+    const found = [this.head];
+    if (this.later !== undefined) {
+      const end = Math.min(this.later.length, this.laterFrom + max - 1);
+      for (let at = this.laterFrom; at < end; at++) found.push(this.later[at] as Seq);
+    }
+    return found;
+  }
+
+  /** Moves on to the next entry; false where there is none. */
+  shift(): boolean {
+    const next = this.later?.[this.laterFrom];
+    if (this.later === undefined || next === undefined) return false;
+    this.laterFrom++;
+    // A queue that is always a little behind would otherwise keep every id it ever held.
+    if (this.laterFrom >= 64 && this.laterFrom * 2 >= this.later.length) {
+      this.later = this.later.slice(this.laterFrom);
+      this.laterFrom = 0;
+    }
+    this.head = next;
+    this.body = this.laterBodies?.get(next);
+    if (this.body !== undefined) this.laterBodies?.delete(next);
+    this.failures = 0;
+    return true;
+  }
+}
+
+/** What the lanes of one bot share. */
+export class BotLine {
+  readonly bot: BotId;
+  readonly lanes = new Map<LaneKey, Lane>();
+  readonly ready = new Fifo<Lane>();
+  /** Unsettled entries. */
+  backlog = 0;
+  /** Slots taken. */
+  working = 0;
+  /** False while the bot cannot handle anything (not started, disabled, paused): its lanes keep their order and wait. */
+  open = false;
+  /** True while it stands in the circle of bots that have something to start. */
+  inTurn = false;
+
+  constructor(bot: BotId) {
+    this.bot = bot;
+  }
+}
+
+export interface LaneLimits {
+  readonly slotsPerBot: number;
+  readonly slotsTotal: number;
+  readonly slotsReservedPerBot: number;
+}
+
+export class Lanes {
+  private readonly limits: LaneLimits;
+  private readonly lines = new Map<BotId, BotLine>();
+  private readonly turns = new Fifo<BotLine>();
+  /** Bots that could start a lane if there were a common slot, in the order in which they began to wait. */
+  private readonly starved = new Set<BotLine>();
+  /** Unsettled entries of all bots. */
+  backlog = 0;
+  /** Slots taken in all. */
+  working = 0;
+
+  constructor(limits: LaneLimits) {
+    this.limits = limits;
+  }
+
+  line(bot: BotId): BotLine {
+    let line = this.lines.get(bot);
+    if (line === undefined) {
+      line = new BotLine(bot);
+      this.lines.set(bot, line);
+    }
+    return line;
+  }
+
+  get bots(): number {
+    return this.lines.size;
+  }
+
+  /** Puts an entry at the end of its lane. Entries of one lane must come in rising `seq`. */
+  add(bot: BotId, key: LaneKey, seq: Seq): Lane {
+    const line = this.line(bot);
+    line.backlog++;
+    this.backlog++;
+    const lane = line.lanes.get(key);
+    if (lane !== undefined) {
+      lane.append(seq);
+      return lane;
+    }
+    const created = new Lane(line, key, seq);
+    line.lanes.set(key, created);
+    this.queue(created);
+    return created;
+  }
+
+  /** Lets the lanes of a bot run, or holds them back. */
+  setOpen(bot: BotId, open: boolean): void {
+    const line = this.line(bot);
+    line.open = open;
+    this.offer(line);
+  }
+
+  /** The lane whose turn it is, now `working` and holding a slot; undefined where nothing may start. */
+  take(): Lane | undefined {
+    for (let tries = this.turns.size; tries > 0; tries--) {
+      const line = this.turns.shift();
+      if (line === undefined) return undefined;
+      line.inTurn = false;
+      const lane = this.mayStart(line) ? line.ready.shift() : undefined;
+      if (lane === undefined) {
+        this.offer(line);
+        continue;
+      }
+      lane.state = "working";
+      this.takeSlot(lane);
+      this.offer(line);
+      return lane;
+    }
+    return undefined;
+  }
+
+  /** The head is finished: the lane's next entry gets in line, or the lane is gone. Its slot must have been given back. */
+  done(lane: Lane): void {
+    lane.line.backlog--;
+    this.backlog--;
+    if (lane.shift()) this.queue(lane);
+    else lane.line.lanes.delete(lane.key);
+  }
+
+  /** The head has to wait; nothing else of the lane goes on meanwhile. Its slot must have been given back. */
+  wait(lane: Lane): void {
+    lane.state = "waiting";
+  }
+
+  /** The wait of a lane is over. */
+  queue(lane: Lane): void {
+    lane.state = "ready";
+    lane.line.ready.push(lane);
+    this.offer(lane.line);
+  }
+
+  takeSlot(lane: Lane): void {
+    lane.line.working++;
+    this.working++;
+  }
+
+  giveSlot(lane: Lane): void {
+    lane.line.working--;
+    this.working--;
+    // The bot that has waited longest for a common slot goes before the one that just gave one back.
+    for (const longest of this.starved) {
+      if (this.working >= this.limits.slotsTotal) break;
+      this.starved.delete(longest);
+      this.offer(longest);
+      if (longest.inTurn) break;
+    }
+    this.offer(lane.line);
+  }
+
+  private mayStart(line: BotLine): boolean {
+    return line.open && line.working < this.limits.slotsPerBot && this.hasCommonSlot(line);
+  }
+
+  private hasCommonSlot(line: BotLine): boolean {
+    return this.working < this.limits.slotsTotal || line.working < this.limits.slotsReservedPerBot;
+  }
+
+  private offer(line: BotLine): void {
+    if (line.inTurn || !line.open || line.ready.size === 0 || line.working >= this.limits.slotsPerBot) return;
+    if (!this.hasCommonSlot(line)) {
+      this.starved.add(line);
+      return;
+    }
+    line.inTurn = true;
+    this.turns.push(line);
+  }
+}
+
+/** First in, first out, in constant time. */
+export class Fifo<T> {
+  private items: (T | undefined)[] = [];
+  private from = 0;
+
+  get size(): number {
+    return this.items.length - this.from;
+  }
+
+  push(item: T): void {
+    this.items.push(item);
+  }
+
+  shift(): T | undefined {
+    const item = this.items[this.from];
+    if (this.from < this.items.length) this.items[this.from++] = undefined;
+    if (this.from >= 1_024 && this.from * 2 >= this.items.length) {
+      this.items = this.items.slice(this.from);
+      this.from = 0;
+    }
+    return item;
+  }
+}

@@ -1,0 +1,478 @@
+/**
+ * From the inbox to the handlers and back: reads a partition, keeps each chat in order, runs handlers side by side in bounded
+ * slots, and settles what they leave behind. (Longer than most files: one state machine, whose steps are read together.)
+ *
+ * How each step can fail or be interrupted:
+ *
+ *     next                       ends only when the inbox stops; entries come in order, so a lane never overtakes itself
+ *     bodies cannot be read      the lane waits as in any outage
+ *     mark of a suspect          its handler starts only after the mark is durable; the inbox waits out a store that fails
+ *     handler                    verdict.ts decides: done, retry, dead, outage, kept
+ *     crash while in work        the entry is unsettled: the next process handles it again, as a suspect
+ *     crash after the handler    the outcome was not durable yet: as above (promise 3 allows this one repetition)
+ *     settle cannot be written   the inbox retries; no new handler starts while it fails or too many outcomes wait
+ *     shutdown                   waits end at once, handlers get `drainMaxMs`, then calls are aborted and their updates stay
+ */
+import { type AttemptEnd, AttemptRun, type AttemptRules } from "./attempt-run.ts";
+import type { AttemptScope } from "./attempts.ts";
+import { Bodies, type BodiesLimits } from "./bodies.ts";
+import { backoffMs, type Clock, type Random, type Timer } from "./clock.ts";
+import { type Fault, faultOf } from "./faults.ts";
+import type { Body, Entry, Inbox, Mark, Outcome, Partition, Suspicion } from "./inbox/inbox.ts";
+import { type Lane, type LaneLimits, Lanes } from "./lanes.ts";
+import { type BotId, payloadOf, type Seq, type Update } from "./ids.ts";
+import { type Room, Rooms } from "./room.ts";
+import { judge, type Verdict, type VerdictLimits } from "./verdict.ts";
+
+export interface PipelineLimits extends LaneLimits, VerdictLimits, BodiesLimits {
+  readonly backlogMaxUpdates: number;
+  readonly backlogTotalMaxUpdates: number;
+  readonly floodWaitingMax: number;
+  readonly settlingMax: number;
+  readonly outageFirstMs: number;
+  readonly outageCapMs: number;
+  readonly inlineQueryMaxMs: number;
+  readonly paymentQueryMaxMs: number;
+  readonly deadlineCheckMs: number;
+  readonly drainMaxMs: number;
+}
+
+/** How an attempt ended, as counted: one word per state in code, log and metric. */
+export type AttemptResult = Verdict["kind"] | "expired";
+
+export interface PipelineEvents {
+  /** `handlerMs`: time at work; `sinceReceiptMs`: from the receipt of the update by the wall clock. */
+  onAttempt(bot: BotId, result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void;
+  /** Something an operator should read. */
+  onTrouble(bot: BotId, trouble: Trouble): void;
+  /** A finished send of an earlier attempt was not repeated. */
+  onRemembered(): void;
+}
+
+export interface Trouble {
+  readonly kind: "retry" | "dead" | "outage" | "inbox";
+  readonly updateId: number | undefined;
+  readonly error: string;
+  readonly fault: Fault | undefined;
+}
+
+export interface Handler {
+  handle(update: Update): Promise<void>;
+}
+
+export interface PipelineStatus {
+  /** Unsettled updates in memory. */
+  readonly backlog: number;
+  /** Handlers at work, those in flood control included. */
+  readonly working: number;
+  readonly floodWaiting: number;
+  /** Outcomes not durable yet. */
+  readonly settling: number;
+  /** Entries of bots that are not configured; they stay in the inbox. */
+  readonly unconfigured: ReadonlyMap<BotId, number>;
+}
+
+export interface PipelineOptions {
+  readonly partition: Partition;
+  readonly inbox: Pick<Inbox, "state" | "onState">;
+  /** Every bot that is configured. */
+  readonly bots: ReadonlySet<BotId>;
+  readonly scope: AttemptScope;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: PipelineLimits;
+  readonly events: PipelineEvents;
+}
+
+/** What an entry brought along, where it is not new. */
+interface Extra {
+  readonly attempts: number;
+  readonly suspicion: Suspicion;
+}
+
+const newEntry: Extra = { attempts: 0, suspicion: "none" };
+const readMaxEntries = 1_000;
+
+export class Pipeline {
+  private readonly options: PipelineOptions;
+  private readonly lanes: Lanes;
+  private readonly bodies: Bodies;
+  private readonly rooms: Rooms;
+  private readonly rules: AttemptRules;
+  private readonly handlers = new Map<BotId, Handler>();
+  private readonly extras = new Map<Seq, Extra>();
+  private readonly calls = new AbortController();
+  private readonly waits = new AbortController();
+  private readonly working = new Set<AttemptRun>();
+  /** Attempts in flood control that have given their slot back. */
+  private readonly floodWaiting = new Set<AttemptRun>();
+  private readonly waiting = new Map<Lane, Timer>();
+  private readonly unconfigured = new Map<BotId, number>();
+  private readonly stopListening: () => void;
+  private deadlineTimer: Timer | undefined;
+  private alone: Lane | undefined;
+  private isAloneRunning = false;
+  /** Lanes between `take` and the end of what follows their attempt. */
+  private inHand = 0;
+  private settling = 0;
+  private isStopping = false;
+  private isPumping = false;
+  private onIdle: (() => void) | undefined;
+
+  constructor(options: PipelineOptions) {
+    const { clock, limits } = options;
+    this.options = options;
+    this.lanes = new Lanes(limits);
+    this.bodies = new Bodies(options.partition, limits);
+    this.rooms = new Rooms(clock);
+    this.rules = {
+      signal: this.calls.signal,
+      waitSignal: this.waits.signal,
+      monotonic: () => clock.monotonic(),
+      onPause: (run) => this.onPause(run),
+      onResume: (run) => this.onResume(run),
+      onRemembered: () => options.events.onRemembered(),
+      hash: (method, payload) => Bun.hash(`${method}\n${payload}`).toString(),
+    };
+    for (const bot of options.bots) this.lanes.line(bot);
+    this.stopListening = options.inbox.onState(() => {
+      this.rooms.changed();
+      this.pump();
+    });
+  }
+
+  /** Reads the partition until the inbox stops. Resolves then; never rejects for a fault of a bot. */
+  async run(): Promise<void> {
+    for (;;) {
+      const entries = await this.options.partition.next(readMaxEntries);
+      if (entries.length === 0) return;
+      for (const entry of entries) this.admit(entry);
+      this.pump();
+    }
+  }
+
+  /** Lets a bot's updates run through `handler`, or with `undefined` holds them back (not started, disabled, paused). */
+  setHandler(bot: BotId, handler: Handler | undefined): void {
+    if (handler === undefined) this.handlers.delete(bot);
+    else this.handlers.set(bot, handler);
+    this.lanes.setOpen(bot, handler !== undefined);
+    this.pump();
+  }
+
+  room(bot: BotId): Room {
+    const { backlogMaxUpdates, backlogTotalMaxUpdates } = this.options.limits;
+    const line = this.lanes.line(bot);
+    return this.rooms.room(() => {
+      if (this.isStopping || this.options.inbox.state() === "full" || line.backlog >= backlogMaxUpdates) return false;
+      return this.lanes.backlog < backlogTotalMaxUpdates || line.backlog < backlogTotalMaxUpdates / this.lanes.bots;
+    });
+  }
+
+  backlog(bot: BotId): number {
+    return this.lanes.line(bot).backlog;
+  }
+
+  status(): PipelineStatus {
+    return {
+      backlog: this.lanes.backlog,
+      working: this.working.size,
+      floodWaiting: this.floodWaiting.size,
+      settling: this.settling,
+      unconfigured: this.unconfigured,
+    };
+  }
+
+  /**
+   * Ends waits, lets handlers at work finish for `drainMaxMs`, then aborts their calls. Resolves when every outcome is durable; what
+   * was cut short stays in the inbox.
+   */
+  async stop(): Promise<void> {
+    this.isStopping = true;
+    this.waits.abort();
+    for (const timer of this.waiting.values()) timer.cancel();
+    this.waiting.clear();
+    if (this.alone !== undefined && !this.isAloneRunning) this.release(this.alone);
+    const drained = new Promise<void>((resolve) => (this.onIdle = resolve));
+    const deadline = this.options.clock.setTimer(() => this.abortWork(), this.options.limits.drainMaxMs);
+    this.checkIdle();
+    await drained;
+    deadline.cancel();
+    this.deadlineTimer?.cancel();
+    this.stopListening();
+  }
+
+  private abortWork(): void {
+    this.calls.abort();
+    for (const run of this.working) run.revoke("shutdown");
+  }
+
+  private admit(entry: Entry): void {
+    const { bot, seq, lane: key, attempts, suspicion, body } = entry;
+    if (!this.options.bots.has(bot)) {
+      this.unconfigured.set(bot, (this.unconfigured.get(bot) ?? 0) + 1);
+      return;
+    }
+    if (attempts > 0 || suspicion !== "none") this.extras.set(seq, { attempts, suspicion });
+    const lane = this.lanes.add(bot, key, seq);
+    if (body !== undefined) this.bodies.keep(lane, seq, body);
+  }
+
+  private pump(): void {
+    // An attempt that ends at once pumps again: without this guard a long run of such updates would nest without bound.
+    if (this.isPumping) return;
+    this.isPumping = true;
+    try {
+      while (this.mayStart()) {
+        const lane = this.lanes.take();
+        if (lane === undefined) break;
+        this.inHand++;
+        if (this.extra(lane.head).suspicion === "alone") this.alone = lane;
+        else this.prepare(lane);
+      }
+      if (this.alone !== undefined && !this.isAloneRunning && this.inHand === 1 && this.mayRun()) {
+        this.isAloneRunning = true;
+        this.prepare(this.alone);
+      }
+    } finally {
+      this.isPumping = false;
+    }
+  }
+
+  private mayStart(): boolean {
+    return this.alone === undefined && this.mayRun();
+  }
+
+  /** While outcomes cannot be written, every handler that ran would run again after a crash. */
+  private mayRun(): boolean {
+    return (
+      !this.isStopping && this.options.inbox.state() !== "failing" && this.settling < this.options.limits.settlingMax
+    );
+  }
+
+  private prepare(lane: Lane): void {
+    if (lane.body !== undefined) {
+      this.start(lane);
+      return;
+    }
+    this.bodies.fetch(lane, (fetched) => {
+      switch (fetched.kind) {
+        case "fetched":
+          this.start(lane);
+          return;
+        case "absent":
+          this.trouble(lane, {
+            kind: "inbox",
+            updateId: undefined,
+            error: `entry ${lane.head} is gone from the inbox`,
+          });
+          this.release(lane);
+          this.finish(lane);
+          return;
+        case "failed":
+          this.trouble(lane, { kind: "inbox", updateId: undefined, error: String(fetched.error) });
+          this.wait(lane, this.outageWaitMs(lane, undefined));
+      }
+    });
+  }
+
+  private start(lane: Lane): void {
+    const extra = this.extra(lane.head);
+    if (!this.handlers.has(lane.line.bot)) {
+      this.release(lane);
+      this.lanes.queue(lane);
+      return;
+    }
+    const body = this.bodies.take(lane);
+    if (body === undefined || this.isStopping) {
+      this.release(lane);
+      return;
+    }
+    if (this.isExpired(body)) {
+      this.options.events.onAttempt(lane.line.bot, "expired", 0, this.ageMs(body));
+      this.settle(lane, { kind: "done", how: "expired" });
+    } else if (extra.suspicion === "none") {
+      this.attempt(lane, body, extra);
+    } else {
+      this.mark(lane, { seq: lane.head, started: true }, () => {
+        if (this.isStopping) this.release(lane);
+        else this.attempt(lane, body, extra);
+      });
+    }
+  }
+
+  private attempt(lane: Lane, body: Body, extra: Extra): void {
+    const { bot } = lane.line;
+    const handler = this.handlers.get(bot);
+    if (handler === undefined) {
+      this.release(lane);
+      this.lanes.queue(lane);
+      return;
+    }
+    const { clock, scope } = this.options;
+    const run = new AttemptRun(bot, lane.head, lane.key, extra.attempts, body, clock.monotonic(), this.rules);
+    run.holder = lane;
+    this.working.add(run);
+    this.watchDeadlines();
+    run.begin(
+      () => scope.run(run, () => handler.handle(body.update)),
+      (end) => this.over(lane, run, body, end),
+    );
+  }
+
+  private over(lane: Lane, run: AttemptRun, body: Body, end: AttemptEnd): void {
+    const { clock, events, limits } = this.options;
+    this.working.delete(run);
+    const verdict = judge(end, run.number, this.isStopping, limits);
+    events.onAttempt(lane.line.bot, verdict.kind, clock.monotonic() - run.startedAt, this.ageMs(body));
+    switch (verdict.kind) {
+      case "done":
+        this.settle(lane, { kind: "done", how: "handled" });
+        return;
+      case "dead":
+        this.trouble(lane, { kind: "dead", updateId: body.updateId, error: verdict.error });
+        this.settle(lane, { ...verdict, sends: run.sends(), effectsUnknown: false });
+        return;
+      case "retry":
+        this.trouble(lane, { kind: "retry", updateId: body.updateId, error: verdict.error });
+        this.extras.set(lane.head, { attempts: verdict.attempts, suspicion: this.extra(lane.head).suspicion });
+        this.mark(lane, this.markAfter(lane, run, verdict.attempts), () => this.wait(lane, verdict.waitMs));
+        return;
+      case "outage":
+        this.trouble(lane, { kind: "outage", updateId: body.updateId, error: verdict.fault.message }, verdict.fault);
+        this.mark(lane, this.markAfter(lane, run), () =>
+          this.wait(lane, this.outageWaitMs(lane, verdict.retryAfterMs)),
+        );
+        return;
+      case "kept":
+        this.mark(lane, this.markAfter(lane, run), () => this.release(lane));
+    }
+  }
+
+  /** What must survive a crash while the lane waits; undefined where nothing has changed. */
+  private markAfter(lane: Lane, run: AttemptRun, attempts?: number): Mark | undefined {
+    const isSuspect = this.extra(lane.head).suspicion !== "none";
+    if (attempts === undefined && !run.hasNewSends && !isSuspect) return undefined;
+    return {
+      seq: lane.head,
+      ...(attempts === undefined ? {} : { attempts }),
+      ...(isSuspect ? { started: false } : {}),
+      ...(run.hasNewSends ? { sends: run.sends() } : {}),
+    };
+  }
+
+  private mark(lane: Lane, mark: Mark | undefined, next: () => void): void {
+    if (mark === undefined) {
+      next();
+      return;
+    }
+    this.options.partition.mark([mark]).then(next, (error: unknown) => {
+      // The partition belongs to somebody else now; its owner hands the entry out again.
+      this.trouble(lane, { kind: "inbox", updateId: undefined, error: String(error) }, faultOf(error));
+      this.release(lane);
+    });
+  }
+
+  private settle(lane: Lane, outcome: Outcome): void {
+    const seq = lane.head;
+    this.settling++;
+    this.options.partition.settle(seq, outcome).then(
+      () => this.settled(),
+      (error: unknown) => {
+        this.trouble(lane, { kind: "inbox", updateId: undefined, error: String(error) }, faultOf(error));
+        this.settled();
+      },
+    );
+    this.release(lane);
+    this.finish(lane);
+  }
+
+  private settled(): void {
+    this.settling--;
+    if (this.settling === this.options.limits.settlingMax - 1) this.pump();
+    this.checkIdle();
+  }
+
+  private finish(lane: Lane): void {
+    this.extras.delete(lane.head);
+    this.lanes.done(lane);
+    this.rooms.changed();
+    this.pump();
+  }
+
+  /** Gives the slot of a lane back. The lane stays `working`, out of everyone's way, until it is finished, queued or waits. */
+  private release(lane: Lane): void {
+    this.inHand--;
+    this.lanes.giveSlot(lane);
+    if (this.alone === lane) {
+      this.alone = undefined;
+      this.isAloneRunning = false;
+    }
+    this.checkIdle();
+  }
+
+  private wait(lane: Lane, ms: number): void {
+    this.lanes.wait(lane);
+    this.release(lane);
+    if (!this.isStopping) {
+      this.waiting.set(
+        lane,
+        this.options.clock.setTimer(() => {
+          this.waiting.delete(lane);
+          this.lanes.queue(lane);
+          this.pump();
+        }, ms),
+      );
+    }
+    this.pump();
+  }
+
+  private outageWaitMs(lane: Lane, retryAfterMs: number | undefined): number {
+    const { limits, random } = this.options;
+    const backoff = backoffMs(lane.failures++, limits.outageFirstMs, limits.outageCapMs, random);
+    return Math.max(retryAfterMs ?? 0, backoff);
+  }
+
+  private onPause(run: AttemptRun): void {
+    if (this.floodWaiting.size >= this.options.limits.floodWaitingMax || run.holder === undefined) return;
+    this.floodWaiting.add(run);
+    this.lanes.giveSlot(run.holder);
+    this.pump();
+  }
+
+  private onResume(run: AttemptRun): void {
+    // It takes its slot back even where none is free: making it wait again would hold its chat for as long as others are busy.
+    if (this.floodWaiting.delete(run) && run.holder !== undefined) this.lanes.takeSlot(run.holder);
+  }
+
+  private watchDeadlines(): void {
+    this.deadlineTimer ??= this.options.clock.setTimer(() => {
+      this.deadlineTimer = undefined;
+      const now = this.options.clock.monotonic();
+      for (const run of this.working) if (run.isDue(now, this.options.limits.handlerMaxMs)) run.revoke("deadline");
+      if (this.working.size > 0) this.watchDeadlines();
+    }, this.options.limits.deadlineCheckMs);
+  }
+
+  private isExpired(body: Body): boolean {
+    const kind = payloadOf(body.update)?.kind;
+    const { inlineQueryMaxMs, paymentQueryMaxMs } = this.options.limits;
+    if (kind === "inline_query") return this.ageMs(body) > inlineQueryMaxMs;
+    return (kind === "shipping_query" || kind === "pre_checkout_query") && this.ageMs(body) > paymentQueryMaxMs;
+  }
+
+  private ageMs(body: Body): number {
+    return this.options.clock.now() - body.receivedAt;
+  }
+
+  private extra(seq: Seq): Extra {
+    return this.extras.size === 0 ? newEntry : (this.extras.get(seq) ?? newEntry);
+  }
+
+  private trouble(lane: Lane, trouble: Omit<Trouble, "fault">, fault?: Fault): void {
+    this.options.events.onTrouble(lane.line.bot, { ...trouble, fault });
+  }
+
+  private checkIdle(): void {
+    if (this.isStopping && this.inHand === 0 && this.settling === 0) this.onIdle?.();
+  }
+}
