@@ -1,0 +1,54 @@
+/**
+ * The log as JSON lines:
+ *
+ *     {"level":"warn","time":"2026-01-31T12:00:00.000Z","bot":"shop","msg":"poll failed","error":{"name":"Fault","code":"unavailable",…}}
+ */
+import pino from "pino";
+import type { Log, LogFields, LogLevel } from "../log.ts";
+import type { LineOutput } from "./lines.ts";
+import { toFields, toText, type PlainFields } from "./fields.ts";
+import { createRedact } from "./redact.ts";
+
+export interface LogOptions {
+  /** Lines below this level are not written and cost nothing. */
+  readonly level: LogLevel;
+  /** Texts that must never be seen: `ADMIN_TOKEN`, passwords of URIs. Bot tokens are known by their form. */
+  readonly secrets: readonly string[];
+  readonly output: Pick<LineOutput, "write">;
+  /** Wall-clock ms. */
+  readonly now: () => number;
+}
+
+const ranks: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+/** Names that a line has anyway; JSON with one key twice is read differently by every reader. */
+const taken = new Set(["level", "time", "msg"]);
+
+/** Every text that reaches `output` has been redacted. Never throws. Errors are written as name, code, message, stack and cause. */
+export function createLog({ level, secrets, output, now }: LogOptions): Log {
+  const redact = createRedact(secrets);
+  const lines = pino(
+    {
+      level,
+      base: null,
+      formatters: { level: (label) => ({ level: label }) },
+      timestamp: () => `,"time":"${new Date(now()).toISOString()}"`,
+    },
+    output,
+  );
+  const plainOf = (fields: LogFields): PlainFields => {
+    const plain = Object.entries(toFields(fields, redact));
+    return Object.fromEntries(plain.map(([key, value]) => [taken.has(key) ? `${key}_` : key, value]));
+  };
+  const write = (at: LogLevel, bound: PlainFields, message: string, fields: LogFields | undefined): void => {
+    if (ranks[at] < ranks[level]) return;
+    lines[at](fields === undefined ? bound : { ...bound, ...plainOf(fields) }, "%s", toText(message, redact));
+  };
+  const logWith = (bound: PlainFields): Log => ({
+    debug: (message, fields) => write("debug", bound, message, fields),
+    info: (message, fields) => write("info", bound, message, fields),
+    warn: (message, fields) => write("warn", bound, message, fields),
+    error: (message, fields) => write("error", bound, message, fields),
+    child: (fields) => logWith({ ...bound, ...plainOf(fields) }),
+  });
+  return logWith({});
+}
