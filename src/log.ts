@@ -1,7 +1,7 @@
 /** Port: where parts write what an operator should read. One line an event; `ops/log.ts` writes them as JSON. */
 
-/** From the wordiest to the quietest. */
-export type LogLevel = "debug" | "info" | "warn" | "error";
+/** Least severe level that is written, from the wordiest to the quietest. */
+export type LogLevel = "trace" | "debug" | "info" | "warn" | "error" | "fatal";
 
 /** What belongs to an event: plain data, and errors as they were caught (written as name, code, message; redacted). */
 export type LogFields = Readonly<Record<string, unknown>>;

@@ -19,7 +19,7 @@ export interface LogOptions {
   readonly now: () => number;
 }
 
-const ranks: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
+const ranks: Readonly<Record<LogLevel, number>> = { trace: 0, debug: 1, info: 2, warn: 3, error: 4, fatal: 5 };
 /** Names that a line has anyway; JSON with one key twice is read differently by every reader. */
 const taken = new Set(["level", "time", "msg"]);
 
@@ -39,7 +39,12 @@ export function createLog({ level, secrets, output, now }: LogOptions): Log {
     const plain = Object.entries(toFields(fields, redact));
     return Object.fromEntries(plain.map(([key, value]) => [taken.has(key) ? `${key}_` : key, value]));
   };
-  const write = (at: LogLevel, bound: PlainFields, message: string, fields: LogFields | undefined): void => {
+  const write = (
+    at: "debug" | "info" | "warn" | "error",
+    bound: PlainFields,
+    message: string,
+    fields: LogFields | undefined,
+  ): void => {
     if (ranks[at] < ranks[level]) return;
     lines[at](fields === undefined ? bound : { ...bound, ...plainOf(fields) }, "%s", toText(message, redact));
   };

@@ -1,0 +1,188 @@
+/**
+ * What Prometheus reads. Parts count in plain numbers; prom-client sees them only when somebody asks (a child of its counters costs
+ * 160 ns a count). Labels are bounded: `bot` is a configured name, `method` a name of the Bot API; never a chat, never a user.
+ */
+import { Counter, Histogram, Registry } from "prom-client";
+import { createProcessMetrics } from "./process-metrics.ts";
+import { addStatusGauges } from "./status-gauges.ts";
+import type { Status, StatusSource } from "./status.ts";
+
+/** How an attempt ended; `expired` without one, for a query too old to be answered. */
+export type AttemptResult = "done" | "retry" | "dead" | "outage" | "kept" | "expired";
+/** What a poll brought. `refused`: the token; `unavailable`: no usable answer. */
+export type PollResult = "updates" | "empty" | "conflict" | "flood" | "unavailable" | "refused";
+/** How a call ended. `refused`: answered with an error that is the caller's business; `unknown`: it may have taken effect. */
+export type CallOutcome = "ok" | "refused" | "flood" | "unavailable" | "unknown" | "revoked";
+
+/** The counts of one bot. Each call is a few additions: made for every update. */
+export interface BotMetrics {
+  /** A batch is durable: `stored` updates are new, `known` were there before. */
+  appended(stored: number, known: number): void;
+  /** `handlerMs`: time at work; `sinceReceiptMs`: from the receipt of the update. */
+  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void;
+  polled(result: PollResult): void;
+}
+
+export interface Metrics {
+  /** The counts of the bot of that configured name: ask once and keep them. */
+  bot(name: string): BotMetrics;
+  called(method: string, outcome: CallOutcome): void;
+  /** A finished send of an earlier attempt was not repeated. */
+  remembered(): void;
+  /** `writes` of the inbox became durable together in `ms`. */
+  flushed(writes: number, ms: number): void;
+  /** The text format of Prometheus. */
+  text(): Promise<string>;
+  readonly contentType: string;
+  /** Ends the measuring of the event loop. */
+  stop(): void;
+}
+
+export interface MetricsOptions {
+  readonly version: string;
+  /** Asked once for each scrape: where the gauges come from. */
+  readonly source: StatusSource;
+  /** False: no histograms (`ENABLE_PERFORMANCE_MONITORING`). */
+  readonly histograms: boolean;
+}
+
+/** Seconds; fine around what a healthy bot takes, and far enough for the 99th percentile of a bad day (deadline 30 s, waits of a minute). */
+const secondsBuckets = [
+  0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 120, 300,
+];
+const flushBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
+
+/** Distinct methods counted by name; the Bot API has about 180. */
+const methodsMax = 200;
+const methodForm = /^[a-zA-Z]{1,40}$/;
+
+type Counts<Key extends string> = Record<Key, number>;
+
+class BotCounts implements BotMetrics {
+  stored = 0;
+  known = 0;
+  readonly attempts: Counts<AttemptResult> = { done: 0, retry: 0, dead: 0, outage: 0, kept: 0, expired: 0 };
+  readonly polls: Counts<PollResult> = { updates: 0, empty: 0, conflict: 0, flood: 0, unavailable: 0, refused: 0 };
+  private readonly observe: ((result: AttemptResult, handlerMs: number, sinceReceiptMs: number) => void) | undefined;
+
+  constructor(observe: BotCounts["observe"]) {
+    this.observe = observe;
+  }
+
+  appended(stored: number, known: number): void {
+    this.stored += stored;
+    this.known += known;
+  }
+
+  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void {
+    this.attempts[result]++;
+    this.observe?.(result, handlerMs, sinceReceiptMs);
+  }
+
+  polled(result: PollResult): void {
+    this.polls[result]++;
+  }
+}
+
+/** Owns its registry: two of them in one process do not meet. */
+export function createMetrics({ version, source, histograms }: MetricsOptions): Metrics {
+  const registry = new Registry();
+  const bots = new Map<string, BotCounts>();
+  const calls = new Map<string, Counts<CallOutcome>>();
+  let remembered = 0;
+  let writes = 0;
+
+  const counter = (name: string, help: string, labels: readonly string[], fill: (into: Counter) => void): void => {
+    const made: Counter = new Counter({
+      name: `botfleet_${name}`,
+      help,
+      labelNames: labels,
+      registers: [registry],
+      collect() {
+        made.reset();
+        fill(made);
+      },
+    });
+  };
+  const perBot = (name: string, help: string, countOf: (counts: BotCounts) => number): void =>
+    counter(name, help, ["bot"], (into) => {
+      for (const [bot, counts] of bots) into.inc({ bot }, countOf(counts));
+    });
+  const perBotAndResult = (name: string, help: string, countsOf: (counts: BotCounts) => Counts<string>): void =>
+    counter(name, help, ["bot", "result"], (into) => {
+      for (const [bot, counts] of bots) fillNonZero(into, "result", countsOf(counts), { bot });
+    });
+
+  perBot("updates_received_total", "Updates made durable in the inbox.", (counts) => counts.stored);
+  perBot(
+    "updates_duplicate_total",
+    "Updates that Telegram delivered again and were ignored.",
+    (counts) => counts.known,
+  );
+  perBotAndResult("attempts_total", "Runs of a handler by how they ended.", (counts) => counts.attempts);
+  perBotAndResult("polls_total", "Calls of getUpdates by what they brought.", (counts) => counts.polls);
+  counter("api_calls_total", "Calls to the Bot API by how they ended.", ["method", "outcome"], (into) => {
+    for (const [method, counts] of calls) fillNonZero(into, "outcome", counts, { method });
+  });
+  counter("sends_remembered_total", "Finished sends of an earlier attempt that were not repeated.", [], (into) =>
+    into.inc(remembered),
+  );
+  counter("inbox_writes_total", "Appends, marks and settles made durable.", [], (into) => into.inc(writes));
+
+  const histogram = (name: string, help: string, buckets: number[]): Histogram | undefined =>
+    histograms ? new Histogram({ name: `botfleet_${name}`, help, buckets, registers: [registry] }) : undefined;
+  const handlerTime = histogram("handler_seconds", "Time of a handler at work on one update.", secondsBuckets);
+  const updateTime = histogram(
+    "update_seconds",
+    "From the receipt of an update to its end, all attempts.",
+    secondsBuckets,
+  );
+  const flushTime = histogram("inbox_flush_seconds", "Time until a group of writes was durable.", flushBuckets);
+  const observe = histograms
+    ? (result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void => {
+        if (result !== "expired") handlerTime?.observe(handlerMs / 1_000);
+        // An update that will be run again has not come to its end.
+        if (result === "done" || result === "dead") updateTime?.observe(Math.max(0, sinceReceiptMs) / 1_000);
+      }
+    : undefined;
+
+  const callsOf = (method: string): Counts<CallOutcome> => {
+    const name = methodForm.test(method) && calls.size < methodsMax ? method : "other";
+    const counts = calls.get(name) ?? { ok: 0, refused: 0, flood: 0, unavailable: 0, unknown: 0, revoked: 0 };
+    calls.set(name, counts);
+    return counts;
+  };
+
+  let status: Status | undefined;
+  addStatusGauges(registry, () => (status ??= source.status()));
+  const processMetrics = createProcessMetrics({ registry, version });
+  return {
+    bot(name) {
+      const counts = bots.get(name) ?? new BotCounts(observe);
+      bots.set(name, counts);
+      return counts;
+    },
+    called(method, outcome) {
+      (calls.get(method) ?? callsOf(method))[outcome]++;
+    },
+    remembered: () => void remembered++,
+    flushed(count, ms) {
+      writes += count;
+      flushTime?.observe(ms / 1_000);
+    },
+    text() {
+      status = undefined;
+      return registry.metrics();
+    },
+    contentType: registry.contentType,
+    stop: () => processMetrics.stop(),
+  };
+}
+
+/** Series that never counted are left out: hundreds of bots would carry most of them for nothing. */
+function fillNonZero(into: Counter, label: string, counts: Counts<string>, labels: Record<string, string>): void {
+  for (const key in counts) {
+    const count = counts[key];
+    if (count !== undefined && count > 0) into.inc({ ...labels, [label]: key }, count);
+  }
+}

@@ -1,0 +1,154 @@
+import { afterEach, expect, test } from "bun:test";
+import { createMetrics, type Metrics } from "../../src/ops/metrics.ts";
+import type { Status } from "../../src/ops/status.ts";
+import { statusOf } from "./fixtures/status.ts";
+
+const made: Metrics[] = [];
+afterEach(() => {
+  for (const metrics of made.splice(0)) metrics.stop();
+});
+
+function metricsOf(status: Partial<Status> = {}, histograms = true): Metrics {
+  const metrics = createMetrics({ version: "1.2.3", source: { status: () => statusOf(status) }, histograms });
+  made.push(metrics);
+  return metrics;
+}
+
+/** Value of one series; undefined where it is absent. */
+async function valueOf(metrics: Metrics, series: string): Promise<number | undefined> {
+  const line = (await metrics.text()).split("\n").find((candidate) => candidate.startsWith(`${series} `));
+  return line === undefined ? undefined : Number(line.slice(series.length + 1));
+}
+
+test("what happened to a bot's updates is counted under its name", async () => {
+  const metrics = metricsOf();
+  const shop = metrics.bot("shop");
+  shop.appended(3, 1);
+  shop.appended(2, 0);
+  shop.attempt("done", 5, 10);
+  shop.attempt("retry", 5, 10);
+  shop.attempt("dead", 5, 10);
+  shop.attempt("expired", 0, 40_000);
+  shop.polled("updates");
+  shop.polled("updates");
+  metrics.bot("other").appended(7, 0);
+  expect(await valueOf(metrics, 'botfleet_updates_received_total{bot="shop"}')).toBe(5);
+  expect(await valueOf(metrics, 'botfleet_updates_duplicate_total{bot="shop"}')).toBe(1);
+  for (const result of ["done", "retry", "dead", "expired"]) {
+    expect(await valueOf(metrics, `botfleet_attempts_total{bot="shop",result="${result}"}`)).toBe(1);
+  }
+  expect(await valueOf(metrics, 'botfleet_polls_total{bot="shop",result="updates"}')).toBe(2);
+  expect(await valueOf(metrics, 'botfleet_updates_received_total{bot="other"}')).toBe(7);
+});
+
+test("a scrape changes no count, and the same name gives the same counts", async () => {
+  const metrics = metricsOf();
+  metrics.bot("shop").appended(1, 0);
+  await metrics.text();
+  metrics.bot("shop").appended(1, 0);
+  metrics.called("sendMessage", "ok");
+  await metrics.text();
+  expect(await valueOf(metrics, 'botfleet_updates_received_total{bot="shop"}')).toBe(2);
+  expect(await valueOf(metrics, 'botfleet_api_calls_total{method="sendMessage",outcome="ok"}')).toBe(1);
+});
+
+test("a percentile up to a minute can be read from the histograms", async () => {
+  const metrics = metricsOf();
+  const shop = metrics.bot("shop");
+  for (let update = 0; update < 98; update++) shop.attempt("done", 4, 4);
+  shop.attempt("done", 29_000, 59_000);
+  shop.attempt("dead", 31_000, 61_000);
+  const below = (name: string, bound: string) => valueOf(metrics, `botfleet_${name}_bucket{le="${bound}"}`);
+  expect([await below("handler_seconds", "0.0025"), await below("handler_seconds", "0.005")]).toEqual([0, 98]);
+  expect([await below("handler_seconds", "30"), await below("handler_seconds", "45")]).toEqual([99, 100]);
+  expect([await below("update_seconds", "60"), await below("update_seconds", "120")]).toEqual([99, 100]);
+  expect(await valueOf(metrics, "botfleet_update_seconds_count")).toBe(100);
+});
+
+test("an attempt that will be repeated is no end of its update", async () => {
+  const metrics = metricsOf();
+  metrics.bot("shop").attempt("retry", 5, 10);
+  metrics.bot("shop").attempt("outage", 5, 10);
+  expect(await valueOf(metrics, "botfleet_handler_seconds_count")).toBe(2);
+  expect(await valueOf(metrics, "botfleet_update_seconds_count")).toBe(0);
+});
+
+test("without histograms everything else is still counted", async () => {
+  const metrics = metricsOf({}, false);
+  metrics.bot("shop").attempt("done", 5, 10);
+  metrics.flushed(4, 2);
+  const text = await metrics.text();
+  expect(text).not.toContain("_bucket");
+  expect(text).toContain('botfleet_attempts_total{bot="shop",result="done"} 1');
+  expect(text).toContain("botfleet_inbox_writes_total 4");
+});
+
+test("methods are counted by name only where they have the form of one, and at most 200 of them", async () => {
+  const metrics = metricsOf();
+  metrics.called('evil"} 1\nx{y="', "ok");
+  metrics.called("a".repeat(41), "ok");
+  metrics.called("", "refused");
+  for (let method = 0; method < 1_000; method++) metrics.called(`m${"x".repeat(method % 30)}${nameOf(method)}`, "ok");
+  const text = await metrics.text();
+  expect(text).not.toContain("evil");
+  const methods = new Set([...text.matchAll(/api_calls_total\{method="(\w+)"/g)].map((match) => match[1]));
+  expect(methods.size).toBeLessThanOrEqual(201);
+  const total = [...text.matchAll(/^botfleet_api_calls_total\{[^}]*\} (\d+)$/gm)].reduce(
+    (sum, match) => sum + Number(match[1]),
+    0,
+  );
+  expect(total).toBe(1_003);
+});
+
+function nameOf(index: number): string {
+  return [...String(index)].map((digit) => "abcdefghij"[Number(digit)]).join("");
+}
+
+test("what waits and what is at work comes from the status of the moment", async () => {
+  let backlog = 3;
+  const metrics = createMetrics({
+    version: "1.2.3",
+    histograms: true,
+    source: {
+      status: () =>
+        statusOf({
+          bots: [{ name: "shop", id: 1, state: "held", since: 0, backlog }],
+          inbox: { state: "failing", deadLetters: 2 },
+          pipeline: { inWork: 4, waiting: 5 },
+        }),
+    },
+  });
+  made.push(metrics);
+  await metrics.text();
+  backlog = 9;
+  const text = await metrics.text();
+  for (const line of [
+    'botfleet_backlog_updates{bot="shop"} 9',
+    'botfleet_bot_state{bot="shop",state="held"} 1',
+    "botfleet_handlers_in_work 4",
+    "botfleet_handlers_waiting 5",
+    "botfleet_dead_letters 2",
+    'botfleet_inbox_state{state="failing"} 1',
+  ]) {
+    expect(text.split("\n")).toContain(line);
+  }
+});
+
+test("the process reports memory, CPU, event loop, files and what it is", async () => {
+  const metrics = metricsOf();
+  expect(await valueOf(metrics, "botfleet_process_resident_memory_bytes")).toBeGreaterThan(1_000_000);
+  expect(await valueOf(metrics, "botfleet_process_cpu_seconds_total")).toBeGreaterThan(0);
+  expect(await valueOf(metrics, 'botfleet_event_loop_delay_seconds{quantile="0.99"}')).toBeGreaterThanOrEqual(0);
+  expect(await valueOf(metrics, `botfleet_build_info{version="1.2.3",bun="${Bun.version}"}`)).toBe(1);
+  if (process.platform === "linux") expect(await valueOf(metrics, "botfleet_process_open_fds")).toBeGreaterThan(2);
+});
+
+test("every line of the text has the form that Prometheus reads, whatever a bot is called", async () => {
+  const metrics = metricsOf();
+  metrics.bot('a"b\\c\nd').appended(1, 0);
+  metrics.called("getMe", "ok");
+  metrics.flushed(1, 1);
+  const form =
+    /^(?:# (?:HELP|TYPE) .+|botfleet_[a-z_]+(?:\{[a-z]+="(?:[^"\\\n]|\\.)*"(?:,[a-z]+="(?:[^"\\\n]|\\.)*")*\})? [0-9.e+-]+|)$/;
+  for (const line of (await metrics.text()).split("\n")) expect(line).toMatch(form);
+});
