@@ -1,0 +1,201 @@
+/** One simulated bot: what Telegram keeps for it. */
+import type { Clock } from "../clock.ts";
+import type { Token, Update } from "../ids.ts";
+import { laneOf, payloadOf } from "../ids.ts";
+import type { QueueLimits } from "./bot-queue.ts";
+import { BotQueue, retentionMs } from "./bot-queue.ts";
+import { Chat } from "./chats.ts";
+import type { Journal, UpdateEntry } from "./journal.ts";
+import { LongPoll } from "./long-poll.ts";
+import type { SendLimits } from "./send-limits.ts";
+import { SendLimiter } from "./send-limits.ts";
+import { makeToken } from "./token.ts";
+
+export interface BotSpec {
+  readonly id: number;
+  /** Default: `makeToken(id)`. */
+  readonly token?: Token;
+  /** Default: `bot_<id>_bot`. */
+  readonly username?: string;
+  /** Default 1. */
+  readonly firstUpdateId?: number;
+  /** Sending limits to enforce; default: none. */
+  readonly limits?: SendLimits;
+}
+
+export interface BotLimits extends QueueLimits {
+  /** Messages of a chat that can still be looked at. */
+  readonly historyPerChat: number;
+}
+
+/** A query that a bot may answer. */
+interface Query {
+  readonly expiresAt: number;
+  /** What the bot answered with, as sent. */
+  answer?: Readonly<Record<string, unknown>>;
+}
+
+/** Kinds that `allowed_updates: []` leaves out. */
+const optional = new Set(["chat_member", "message_reaction", "message_reaction_count"]);
+/** Queries remembered for answers; the oldest is forgotten first. */
+const queriesMax = 100_000;
+
+export class SimulatedBot {
+  readonly id: number;
+  readonly token: Token;
+  readonly me: Readonly<Record<string, unknown>>;
+  readonly meJson: string;
+  readonly queue: BotQueue;
+  readonly poll: LongPoll;
+  readonly chats = new Map<number, Chat>();
+  readonly limiter: SendLimiter | undefined;
+  /** `setWebhook`'s url; "" where none is set. */
+  webhook = "";
+  /** As set last; empty: the default set. */
+  allowed: readonly string[] = [];
+  /** Every call is answered 401. */
+  revoked = false;
+  readonly #queries = new Map<string, Query>();
+  readonly #journal: Journal;
+  readonly #clock: Clock;
+  readonly #historyPerChat: number;
+
+  constructor(
+    spec: BotSpec,
+    options: { readonly clock: Clock; readonly journal: Journal; readonly limits: BotLimits },
+  ) {
+    const { clock, journal, limits } = options;
+    this.id = spec.id;
+    this.token = spec.token ?? makeToken(spec.id);
+    this.me = {
+      id: spec.id,
+      is_bot: true,
+      first_name: `Bot ${spec.id}`,
+      username: spec.username ?? `bot_${spec.id}_bot`,
+      can_join_groups: true,
+      can_read_all_group_messages: true,
+      supports_inline_queries: true,
+      can_connect_to_business: false,
+      has_main_web_app: false,
+    };
+    this.meJson = JSON.stringify(this.me);
+    this.#journal = journal;
+    this.#clock = clock;
+    this.#historyPerChat = limits.historyPerChat;
+    this.limiter = spec.limits === undefined ? undefined : new SendLimiter(clock, spec.limits);
+    this.queue = new BotQueue(spec.firstUpdateId ?? 1, {
+      clock,
+      limits,
+      left: (update, how) => journal.ended(update.entry, how),
+    });
+    this.poll = new LongPoll(this.queue, clock, (update) => journal.delivered(update.entry));
+  }
+
+  /** The chat, made where the bot does not know it yet. */
+  chat(id: number): Chat {
+    let chat = this.chats.get(id);
+    if (chat === undefined) {
+      chat = new Chat(id, this.#historyPerChat);
+      this.chats.set(id, chat);
+    }
+    return chat;
+  }
+
+  wants(kind: string): boolean {
+    return this.allowed.length === 0 ? !optional.has(kind) : this.allowed.includes(kind);
+  }
+
+  /** Puts `{"update_id":…,"<kind>":<body>}` into the queue; `body` is JSON text. */
+  push(kind: string, body: string, about: { readonly chat: number; readonly text?: string }): UpdateEntry {
+    const entry = this.#entry(kind, about.chat, about.text);
+    if (!this.wants(kind)) return this.#refuse(entry, "filtered");
+    return this.#enqueue(entry, `{"update_id":${entry.updateId},"${kind}":${body}}`);
+  }
+
+  /**
+   * Puts any update into the queue, whatever `allowed_updates` says. A text goes out as it is; an object gets an `update_id` where it has
+   * none. Its chat and its query become known to the bot.
+   */
+  inject(update: unknown): UpdateEntry {
+    const object = parsed(update);
+    const found = object === undefined ? undefined : payloadOf(object as unknown as Update);
+    const lane = object === undefined ? "" : laneOf(object as unknown as Update);
+    const payload = (typeof found?.payload === "object" ? found.payload : undefined) as Body | undefined;
+    const said = payload?.["text"] ?? payload?.["caption"] ?? payload?.["data"];
+    const text = typeof said === "string" ? said : undefined;
+    const entry = this.#entry(found?.kind ?? "", typeof lane === "number" ? lane : 0, text);
+    if (typeof lane === "number") this.chat(lane);
+    if (found?.kind.endsWith("_query") === true && payload !== undefined) this.ask(String(payload["id"]), found.kind);
+    const sentId = object?.["update_id"];
+    if (typeof sentId === "number" && isPlace(sentId) && sentId >= entry.updateId) entry.updateId = sentId;
+    const body = typeof update === "string" ? update : JSON.stringify(withId(update, object, entry.updateId));
+    return this.#enqueue(entry, body, typeof sentId === "number" ? sentId : undefined);
+  }
+
+  /** Numbers the updates from `firstId` on, as after a week without any. False, and nothing happens, while updates wait. */
+  restartNumbering(firstId: number): boolean {
+    if (this.queue.size > 0) return false;
+    this.queue.nextId = firstId;
+    return true;
+  }
+
+  /** A query that can be answered from now on, as long as Telegram keeps its kind. */
+  ask(queryId: string, kind: string): void {
+    if (this.#queries.size >= queriesMax)
+      for (const oldest of this.#queries.keys()) {
+        this.#queries.delete(oldest);
+        break;
+      }
+    this.#queries.set(queryId, { expiresAt: this.#clock.now() + retentionMs(kind) });
+  }
+
+  /** The query, while it can be answered. */
+  query(queryId: string): Query | undefined {
+    const query = this.#queries.get(queryId);
+    return query === undefined || query.expiresAt < this.#clock.now() ? undefined : query;
+  }
+
+  #entry(kind: string, chat: number, text: string | undefined): UpdateEntry {
+    const updateId = this.queue.nextId;
+    const at = this.#clock.now();
+    return { type: "update", bot: this.id, chat, updateId, kind, text, at, delivered: 0, state: "queued" };
+  }
+
+  #enqueue(entry: UpdateEntry, json: string, sentId?: number): UpdateEntry {
+    if (!this.queue.push(entry, json, sentId)) return this.#refuse(entry, "dropped");
+    this.#journal.created(entry);
+    this.poll.updated();
+    return entry;
+  }
+
+  #refuse(entry: UpdateEntry, state: "dropped" | "filtered"): UpdateEntry {
+    entry.updateId = -1;
+    entry.state = state;
+    this.#journal.created(entry);
+    return entry;
+  }
+}
+
+type Body = Readonly<Record<string, unknown>>;
+
+/** Ids that Telegram could give. */
+function isPlace(id: number): boolean {
+  return Number.isInteger(id) && id >= 0 && id < 2 ** 31;
+}
+
+function parsed(update: unknown): Body | undefined {
+  let value = update;
+  if (typeof update === "string") {
+    try {
+      value = JSON.parse(update);
+    } catch {
+      // A test may send what is not JSON at all: then the update has no chat and no kind.
+      return undefined;
+    }
+  }
+  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Body) : undefined;
+}
+
+function withId(update: unknown, object: Body | undefined, id: number): unknown {
+  return object === undefined || "update_id" in object ? update : { update_id: id, ...object };
+}

@@ -1,0 +1,118 @@
+/** The simulated Bot API on a real port. */
+import { systemClock } from "../clock.ts";
+import type { Token } from "../ids.ts";
+import { decode } from "./body.ts";
+import type { BotApi, BotApiOptions } from "./bot-api.ts";
+import { createBotApi } from "./bot-api.ts";
+import type { Handler, HttpListener } from "./connection.ts";
+import { listenHttp } from "./connection.ts";
+import type { SendLimits } from "./send-limits.ts";
+import type { Payload, Reply } from "./wire.ts";
+import { refusal, words } from "./wire.ts";
+
+export interface SimulatorOptions extends Partial<BotApiOptions> {
+  /** Bots to begin with; default 1. */
+  readonly bots?: number;
+  /** Id of the first; the others follow. Default 100,001. */
+  readonly firstBotId?: number;
+  /** Sending limits of those bots; default: none. */
+  readonly limits?: SendLimits;
+  /** Default 0: any free one. */
+  readonly port?: number;
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** Serves TLS: PEM texts. */
+  readonly tls?: { readonly key: string; readonly cert: string };
+}
+
+export interface Simulator {
+  /** `http://127.0.0.1:<port>`, for `TELEGRAM_API_ROOT`. */
+  readonly url: string;
+  readonly port: number;
+  readonly api: BotApi;
+  readonly botIds: readonly number[];
+  readonly tokens: readonly Token[];
+  /** Connections open now. */
+  connections(): number;
+  /** Stops listening and destroys every connection, as an outage does. */
+  pause(): void;
+  /** Listens again on the same port. */
+  resume(): void;
+  /** `pause` for good; idempotent. */
+  stop(): Promise<void>;
+}
+
+const notFound = refusal(404, words.notFound);
+const idle = (): void => undefined;
+
+export function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
+  const api = createBotApi({ ...options, clock: options.clock ?? systemClock, random: options.random ?? Math.random });
+  const firstId = options.firstBotId ?? 100_001;
+  const limits = options.limits === undefined ? {} : { limits: options.limits };
+  const bots = Array.from({ length: options.bots ?? 1 }, (_, at) => api.addBot({ id: firstId + at, ...limits }));
+  const hostname = options.host ?? "127.0.0.1";
+  const tls = options.tls === undefined ? {} : { tls: options.tls };
+  const handle = handler(api);
+  const listen = (port: number): HttpListener => listenHttp({ hostname, port, ...tls }, handle);
+  let listener: HttpListener | undefined = listen(options.port ?? 0);
+  const { port } = listener;
+  const pause = (): void => {
+    listener?.stop();
+    listener = undefined;
+  };
+  return Promise.resolve({
+    url: `${options.tls === undefined ? "http" : "https"}://${hostname}:${port}`,
+    port,
+    api,
+    botIds: bots.map(({ id }) => id),
+    tokens: bots.map(({ token }) => token),
+    connections: () => listener?.connections() ?? 0,
+    pause,
+    resume: () => {
+      listener ??= listen(port);
+    },
+    stop: () => {
+      pause();
+      return Promise.resolve();
+    },
+  });
+}
+
+function handler(api: BotApi): Handler {
+  return (request, respond) => {
+    const { target } = request;
+    const query = target.indexOf("?");
+    const path = query < 0 ? target : target.slice(0, query);
+    if (!path.startsWith("/bot")) {
+      respond(notFound);
+      return idle;
+    }
+    const slash = path.indexOf("/", 4);
+    if (slash < 0) {
+      respond(notFound);
+      return idle;
+    }
+    const token = path.slice(4, slash);
+    const payload = decoded(request, respond);
+    if (payload === undefined) return idle;
+    return api.serve(token.includes("%") ? unescaped(token) : token, path.slice(slash + 1), payload, respond);
+  };
+}
+
+function decoded(request: Parameters<Handler>[0], respond: (reply: Reply) => void): Payload | undefined {
+  try {
+    return decode(request);
+  } catch {
+    respond(refusal(400, "Bad Request: can't parse the request body"));
+    return undefined;
+  }
+}
+
+function unescaped(token: string): string {
+  try {
+    return decodeURIComponent(token);
+  } catch {
+    // Not an escape after all: the token is wrong either way.
+    return token;
+  }
+}
