@@ -32,13 +32,6 @@ export interface InboxStatus {
   readonly deadLetters: number;
 }
 
-export interface PipelineStatus {
-  /** Handlers at work. */
-  readonly inWork: number;
-  /** Handlers that wait in flood control. */
-  readonly waiting: number;
-}
-
 export interface Status {
   readonly version: string;
   /** Wall-clock ms. */
@@ -47,7 +40,12 @@ export interface Status {
   /** In the order of the configuration. */
   readonly bots: readonly BotStatus[];
   readonly inbox: InboxStatus;
-  readonly pipeline: PipelineStatus;
+  readonly pipeline: {
+    /** Handlers at work. */
+    readonly inWork: number;
+    /** Handlers that wait in flood control. */
+    readonly waiting: number;
+  };
 }
 
 export interface StatusSource {

@@ -101,7 +101,7 @@ test("methods are counted by name only where they have the form of one, and at m
 });
 
 function nameOf(index: number): string {
-  return [...String(index)].map((digit) => "abcdefghij"[Number(digit)]).join("");
+  return String(index).replace(/\d/g, (digit) => "abcdefghij".charAt(Number(digit)));
 }
 
 test("what waits and what is at work comes from the status of the moment", async () => {
