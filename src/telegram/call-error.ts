@@ -1,0 +1,60 @@
+/** How a call that got no answer ends for the handler and for the metrics. */
+import { HttpError } from "grammy";
+import type { Attempt } from "../attempts.ts";
+import { Fault } from "../faults.ts";
+import type { BotId } from "../ids.ts";
+import type { Verdict } from "./answers.ts";
+import type { Redactor } from "./redactor.ts";
+
+/**
+ * How a call ended: `ok` · `refused` by the Bot API (400, 403, ...), the handler's business · `too_old` a query that can no longer
+ * be answered, told to the handler as a success · `flood` Telegram asks to wait longer than a call waits itself · `unreachable` in
+ * every try · `unknown` no usable answer, it may have taken effect · `token_refused` · `aborted` by a shutdown or by its caller ·
+ * `file_broken` what was to be uploaded could not be read.
+ */
+export type CallOutcome =
+  "ok" | "refused" | "too_old" | "flood" | "unreachable" | "unknown" | "token_refused" | "aborted" | "file_broken";
+
+/** For metrics; must not throw. `method` is whatever the bot called: not a closed set. */
+export interface CallEvents {
+  /** A call has ended; `durationMs` holds all its tries and waits. */
+  onCall(method: string, outcome: CallOutcome, durationMs: number): void;
+  /** A call is made again after `waitMs`. */
+  onRetry(method: string, why: "unreachable" | "flood", waitMs: number): void;
+}
+
+interface Failed {
+  readonly bot: BotId;
+  readonly redact: Redactor;
+  readonly call: {
+    readonly method: string;
+    readonly attempt: Attempt | undefined;
+    readonly signal: AbortSignal | undefined;
+  };
+  readonly verdict: Exclude<Verdict, { readonly kind: "answer" }>;
+}
+
+/** The error of a call whose last try ended with `verdict`, or whose wait after it was cut short. Never holds the token. */
+export function callError({ bot, redact, call, verdict }: Failed): Error {
+  const { method, attempt, signal } = call;
+  const what = `Bot ${bot}: ${method}`;
+  if (attempt?.revoked === true) return new Fault("attempt_revoked", `${what} was given up with its attempt.`);
+  if (signal?.aborted === true) {
+    const aborted = new DOMException("The call was aborted by its caller's signal.", "AbortError");
+    return new HttpError(`Network request for '${method}' failed!`, aborted);
+  }
+  switch (verdict.kind) {
+    case "aborted":
+      return new Fault("attempt_revoked", `${what} was given up by a shutdown.`);
+    case "token_refused":
+      return new Fault("token_refused", `${what}: Telegram refuses the token (${redact.text(verdict.words)}).`);
+    case "flood": {
+      const options = { retryAfterMs: verdict.waitMs };
+      return new Fault("unavailable", `${what}: Telegram asks to wait ${verdict.waitMs / 1_000} s (429).`, options);
+    }
+    case "unreachable":
+      return new Fault("unavailable", `${what}: Telegram cannot be reached (${redact.text(verdict.words)}), not sent.`);
+    case "unknown":
+      return new Fault("unavailable", `${what}: no usable answer (${redact.text(verdict.words)}), outcome unknown.`);
+  }
+}
