@@ -3,28 +3,13 @@ import type { BotApi } from "./bot-api.ts";
 import { formFields } from "./body.ts";
 import type { Answer, Payload } from "./wire.ts";
 
-export interface FetchInit {
-  readonly method?: string;
-  readonly headers?: unknown;
-  /** JSON text, a form, or FormData. */
-  readonly body?: unknown;
-  readonly signal?: AbortSignal | null;
-}
-
-/** As much of a Response as a Bot API client needs. */
-export interface FetchedAnswer {
-  readonly ok: boolean;
-  readonly status: number;
-  readonly headers: { get(name: string): string | null };
-  /** Rejects with ECONNRESET where the answer was cut off. */
-  text(): Promise<string>;
-  json(): Promise<unknown>;
-}
-
 export interface FetchOptions {
   /** Time for the request and again for the answer to get there, ms; default 0. */
   readonly wayMs?: number;
 }
+
+/** Bodies: JSON text, a form or FormData. */
+export type FetchLike = (url: string, init?: RequestInit) => Promise<Response>;
 
 /** An error as Bun's fetch throws it: `code` is `ECONNRESET` or `ConnectionRefused`; like it, `path` holds the token. */
 export class ConnectionError extends Error {
@@ -42,12 +27,11 @@ export class ConnectionError extends Error {
  * `fetch` over the core, for urls `<any root>/bot<token>/<method>`. Rejects as Bun's fetch does: with the signal's reason when it aborts
  * (an answer on its way is then lost, its effect is not), with `ConnectionError` for resets and refusals.
  */
-export function createFetch(api: BotApi, { wayMs = 0 }: FetchOptions = {}) {
-  return (url: string | URL, init: FetchInit = {}): Promise<FetchedAnswer> =>
+export function createFetch(api: BotApi, { wayMs = 0 }: FetchOptions = {}): FetchLike {
+  return (url, init = {}) =>
     new Promise((resolve, reject) => {
-      const path = String(url);
       const signal = init.signal ?? undefined;
-      const target = targetOf(path);
+      const target = targetOf(url);
       let cancel = (): void => undefined;
       const onAbort = (): void => {
         cancel();
@@ -63,9 +47,9 @@ export function createFetch(api: BotApi, { wayMs = 0 }: FetchOptions = {}) {
           later(api, wayMs, () => {
             if (reply.kind === "hang") return;
             signal?.removeEventListener("abort", onAbort);
-            if (reply.kind === "reset") reject(new ConnectionError("ECONNRESET", path));
-            else if (reply.kind === "refused") reject(new ConnectionError("ConnectionRefused", path));
-            else resolve(fetched(reply, path));
+            if (reply.kind === "reset") reject(new ConnectionError("ECONNRESET", url));
+            else if (reply.kind === "refused") reject(new ConnectionError("ConnectionRefused", url));
+            else resolve(fetched(reply, url));
           }),
         );
       };
@@ -94,15 +78,12 @@ function payloadOf(body: unknown): Payload {
   return {};
 }
 
-function fetched(reply: Omit<Answer, "kind"> & { readonly kind: "answer" | "truncated" }, path: string): FetchedAnswer {
-  const headers = new Headers(reply.headers);
-  const text = (): Promise<string> =>
-    reply.kind === "answer" ? Promise.resolve(reply.body) : Promise.reject(new ConnectionError("ECONNRESET", path));
-  return {
-    ok: reply.status >= 200 && reply.status < 300,
-    status: reply.status,
-    headers,
-    text,
-    json: async () => JSON.parse(await text()) as unknown,
-  };
+function fetched(reply: Omit<Answer, "kind"> & { readonly kind: "answer" | "truncated" }, path: string): Response {
+  const headers = { ...reply.headers, "Content-Length": String(Buffer.byteLength(reply.body)) };
+  const init = { status: reply.status, headers };
+  const response = new Response(reply.kind === "answer" ? reply.body : "", init);
+  if (reply.kind === "answer") return response;
+  // The headers came, the body did not.
+  const cut = (): Promise<never> => Promise.reject(new ConnectionError("ECONNRESET", path));
+  return Object.assign(response, { text: cut, json: cut, arrayBuffer: cut, bytes: cut });
 }

@@ -6,6 +6,8 @@ import type { BotApi, BotApiOptions } from "./bot-api.ts";
 import { createBotApi } from "./bot-api.ts";
 import type { Handler, HttpListener } from "./connection.ts";
 import { listenHttp } from "./connection.ts";
+import type { Control } from "./control.ts";
+import { createControl } from "./control.ts";
 import type { SendLimits } from "./send-limits.ts";
 import type { Payload, Reply } from "./wire.ts";
 import { refusal, words } from "./wire.ts";
@@ -46,13 +48,15 @@ const notFound = refusal(404, words.notFound);
 const idle = (): void => undefined;
 
 export function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const api = createBotApi({ ...options, clock: options.clock ?? systemClock, random: options.random ?? Math.random });
+  const random = options.random ?? Math.random;
+  const api = createBotApi({ ...options, clock: options.clock ?? systemClock, random });
   const firstId = options.firstBotId ?? 100_001;
   const limits = options.limits === undefined ? {} : { limits: options.limits };
   const bots = Array.from({ length: options.bots ?? 1 }, (_, at) => api.addBot({ id: firstId + at, ...limits }));
   const hostname = options.host ?? "127.0.0.1";
   const tls = options.tls === undefined ? {} : { tls: options.tls };
-  const handle = handler(api);
+  const connections = (): number => listener?.connections() ?? 0;
+  const handle = handler(api, createControl({ api, random, connections }));
   const listen = (port: number): HttpListener => listenHttp({ hostname, port, ...tls }, handle);
   let listener: HttpListener | undefined = listen(options.port ?? 0);
   const { port } = listener;
@@ -66,7 +70,7 @@ export function startSimulator(options: SimulatorOptions = {}): Promise<Simulato
     api,
     botIds: bots.map(({ id }) => id),
     tokens: bots.map(({ token }) => token),
-    connections: () => listener?.connections() ?? 0,
+    connections,
     pause,
     resume: () => {
       listener ??= listen(port);
@@ -78,23 +82,25 @@ export function startSimulator(options: SimulatorOptions = {}): Promise<Simulato
   });
 }
 
-function handler(api: BotApi): Handler {
+function handler(api: BotApi, control: Control): Handler {
   return (request, respond) => {
     const { target } = request;
     const query = target.indexOf("?");
     const path = query < 0 ? target : target.slice(0, query);
-    if (!path.startsWith("/bot")) {
+    const own = path.startsWith("/simulator/");
+    const slash = path.startsWith("/bot") ? path.indexOf("/", 4) : -1;
+    if (!own && slash < 0) {
       respond(notFound);
       return idle;
     }
-    const slash = path.indexOf("/", 4);
-    if (slash < 0) {
-      respond(notFound);
+    const payload = decoded(request, respond);
+    if (payload === undefined) return idle;
+    if (own) {
+      // Never rejects: every fault is an answer.
+      void control(request.method, path.slice("/simulator/".length), payload).then(respond);
       return idle;
     }
     const token = path.slice(4, slash);
-    const payload = decoded(request, respond);
-    if (payload === undefined) return idle;
     return api.serve(token.includes("%") ? unescaped(token) : token, path.slice(slash + 1), payload, respond);
   };
 }
