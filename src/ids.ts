@@ -43,6 +43,9 @@ export function toLaneKey(value: number | string): LaneKey {
   return value as LaneKey;
 }
 
+/** Characters of a kind, and of an id, in the name of a lane: every lane waiting keeps its name in memory. */
+const laneTextMax = 64;
+
 type Part = Record<string, unknown>;
 
 function part(of: Part, name: string): Part | undefined {
@@ -51,7 +54,9 @@ function part(of: Part, name: string): Part | undefined {
 }
 
 function idIn(of: Part | undefined): number | undefined {
-  return typeof of?.["id"] === "number" ? of["id"] : undefined;
+  const id = of?.["id"];
+  // Infinity (JSON `1e999`) and ids that lost digits would come back from a store as another lane.
+  return Number.isSafeInteger(id) ? (id as number) : undefined;
 }
 
 /** The one payload of an update and the name of its kind; undefined where there is none. */
@@ -62,22 +67,26 @@ export function payloadOf(update: Update): { readonly kind: string; readonly pay
 
 /**
  * The lane of an update: chat, else user, else poll, query or business connection id. Never throws, whatever the update holds: what
- * has none of these (a kind not known yet, say) shares the lane named after its kind.
+ * has none of these (a kind not known yet, say) shares the lane named after its kind. A whole number, or text of up to 129 characters.
  */
 export function laneOf(update: Update): LaneKey {
   const found = payloadOf(update);
   if (found === undefined) return "" as LaneKey;
-  const { kind, payload } = found;
+  const { payload } = found;
+  const kind = found.kind.slice(0, laneTextMax);
   if (typeof payload !== "object" || payload === null) return kind as LaneKey;
   const body = payload as Part;
   const message = part(body, "message");
   const numeric =
     idIn(part(body, "chat")) ??
     (message === undefined ? undefined : idIn(part(message, "chat"))) ??
+    // Before the user: beside a chat's vote Telegram puts the same stand-in user for all of them.
+    idIn(part(body, "voter_chat")) ??
     idIn(part(body, "from")) ??
-    idIn(part(body, "user")) ??
-    idIn(part(body, "voter_chat"));
+    idIn(part(body, "user"));
   if (numeric !== undefined) return numeric as LaneKey;
   const id = body["id"];
-  return (typeof id === "string" || typeof id === "number" ? `${kind}:${String(id).slice(0, 64)}` : kind) as LaneKey;
+  return (
+    typeof id === "string" || typeof id === "number" ? `${kind}:${String(id).slice(0, laneTextMax)}` : kind
+  ) as LaneKey;
 }
