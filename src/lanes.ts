@@ -82,6 +82,8 @@ export class BotLine {
   open = false;
   /** True while it stands in the circle of bots that have something to start. */
   inTurn = false;
+  /** True while it stands in line for a reserved slot. */
+  isEntitled = false;
 
   constructor(bot: BotId) {
     this.bot = bot;
@@ -98,8 +100,8 @@ export class Lanes {
   private readonly limits: LaneLimits;
   private readonly lines = new Map<BotId, BotLine>();
   private readonly turns = new Fifo<BotLine>();
-  /** Bots that could start a lane if there were a common slot, in the order in which they began to wait. */
-  private readonly starved = new Set<BotLine>();
+  /** Bots that may start a lane on a reserved slot where no common one is free. */
+  private readonly entitled = new Fifo<BotLine>();
   /** Unsettled entries of all bots. */
   backlog = 0;
   /** Slots taken in all. */
@@ -147,19 +149,18 @@ export class Lanes {
 
   /** The lane whose turn it is, now `working` and holding a slot; undefined where nothing may start. */
   take(): Lane | undefined {
-    for (let tries = this.turns.size; tries > 0; tries--) {
+    const { slotsTotal, slotsReservedPerBot } = this.limits;
+    while (this.working < slotsTotal) {
       const line = this.turns.shift();
-      if (line === undefined) return undefined;
+      if (line === undefined) break;
       line.inTurn = false;
-      const lane = this.mayStart(line) ? line.ready.shift() : undefined;
-      if (lane === undefined) {
-        this.offer(line);
-        continue;
-      }
-      lane.state = "working";
-      this.takeSlot(lane);
-      this.offer(line);
-      return lane;
+      const lane = this.begin(line);
+      if (lane !== undefined) return lane;
+    }
+    for (let line = this.entitled.shift(); line !== undefined; line = this.entitled.shift()) {
+      line.isEntitled = false;
+      const lane = line.working < slotsReservedPerBot ? this.begin(line) : undefined;
+      if (lane !== undefined) return lane;
     }
     return undefined;
   }
@@ -192,32 +193,30 @@ export class Lanes {
   giveSlot(lane: Lane): void {
     lane.line.working--;
     this.working--;
-    // The bot that has waited longest for a common slot goes before the one that just gave one back.
-    for (const longest of this.starved) {
-      if (this.working >= this.limits.slotsTotal) break;
-      this.starved.delete(longest);
-      this.offer(longest);
-      if (longest.inTurn) break;
-    }
     this.offer(lane.line);
   }
 
-  private mayStart(line: BotLine): boolean {
-    return line.open && line.working < this.limits.slotsPerBot && this.hasCommonSlot(line);
+  private begin(line: BotLine): Lane | undefined {
+    if (!line.open || line.working >= this.limits.slotsPerBot) return undefined;
+    const lane = line.ready.shift();
+    if (lane === undefined) return undefined;
+    lane.state = "working";
+    this.takeSlot(lane);
+    this.offer(line);
+    return lane;
   }
 
-  private hasCommonSlot(line: BotLine): boolean {
-    return this.working < this.limits.slotsTotal || line.working < this.limits.slotsReservedPerBot;
-  }
-
+  /** Every bot that could start a lane if there were a slot stands in turn, and keeps its place until it has started one. */
   private offer(line: BotLine): void {
-    if (line.inTurn || !line.open || line.ready.size === 0 || line.working >= this.limits.slotsPerBot) return;
-    if (!this.hasCommonSlot(line)) {
-      this.starved.add(line);
-      return;
+    if (!line.open || line.ready.size === 0 || line.working >= this.limits.slotsPerBot) return;
+    if (!line.inTurn) {
+      line.inTurn = true;
+      this.turns.push(line);
     }
-    line.inTurn = true;
-    this.turns.push(line);
+    if (!line.isEntitled && line.working < this.limits.slotsReservedPerBot) {
+      line.isEntitled = true;
+      this.entitled.push(line);
+    }
   }
 }
 
