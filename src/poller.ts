@@ -9,7 +9,8 @@ import type { BotClaim } from "./leases/leases.ts";
 import { createPollerJournal } from "./poller-state.ts";
 import type { PollerState } from "./poller-state.ts";
 import { createPolling } from "./polling.ts";
-import type { PollingEvents, PollingLimits, Room } from "./polling.ts";
+import type { PollingEvents, PollingLimits } from "./polling.ts";
+import type { Room } from "./room.ts";
 import type { Client } from "./telegram/client.ts";
 import { createRedactor } from "./telegram/redactor.ts";
 

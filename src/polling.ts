@@ -18,19 +18,13 @@ import type { Reply, Setback } from "./poll-answers.ts";
 import { createPollWaits } from "./poll-waits.ts";
 import type { PollWaitLimits } from "./poll-waits.ts";
 import type { PollerJournal } from "./poller-state.ts";
+import type { Room } from "./room.ts";
 import type { Client } from "./telegram/client.ts";
 
 export interface PollingLimits extends PollWaitLimits {
   readonly pollTimeoutS: number;
   readonly pollMaxUpdates: number;
   readonly pollGraceMs: number;
-}
-
-/** Room for more updates in this instance; asked before each poll. */
-export interface Room {
-  ready(): boolean;
-  /** Resolves when there may be room again, or when `signal` aborts. */
-  wait(signal: AbortSignal): Promise<void>;
 }
 
 /** What became of a poll or of getMe. `empty`: a poll answered without updates. */
@@ -50,6 +44,7 @@ export interface PollingOptions {
   readonly inbox: Pick<Inbox, "append">;
   readonly claim: BotClaim;
   readonly allowedUpdates: readonly string[];
+  /** Asked before each poll. */
   readonly room: Room;
   readonly clock: Clock;
   readonly random: Random;

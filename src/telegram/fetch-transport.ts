@@ -82,7 +82,7 @@ async function read(response: Response, maxBytes: number): Promise<string | unde
 /** Of what `fetch` threw only the system's word goes on: its errors carry the URL, and with it the token. */
 export function failureOf(error: unknown): HttpReply {
   const code = typeof error === "object" && error !== null && "code" in error ? String(error.code) : "";
-  const word = /^[A-Z][A-Z0-9_]{1,63}$/.test(code) ? code : "";
+  const word = /^[A-Za-z][A-Za-z0-9_]{1,63}$/.test(code) ? code : "";
   return failed(isUnreachable(word) ? "unreachable" : "closed", word);
 }
 
@@ -93,6 +93,8 @@ function isUnreachable(code: string): boolean {
 
 const connectCodes = new Set([
   "ECONNREFUSED",
+  "ConnectionRefused",
+  "FailedToOpenSocket",
   "ENOTFOUND",
   "EHOSTUNREACH",
   "ENETUNREACH",

@@ -1,4 +1,5 @@
 /** Calls that carry a file: grammY writes the multipart body, Bun's `fetch` sends it. */
+import type { Readable } from "node:stream";
 import { HttpError, InputFile } from "grammy";
 import type { AbortListeners } from "../abort-listeners.ts";
 import type { Attempt } from "../attempts.ts";
@@ -7,7 +8,7 @@ import type { BotId } from "../ids.ts";
 import { judge } from "./answers.ts";
 import type { Answer } from "./answers.ts";
 import { callError } from "./call-error.ts";
-import type { CallEvents } from "./call-error.ts";
+import type { CallEvents, CallOutcome } from "./call-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { HttpReply } from "./exchange.ts";
 import { failureOf } from "./fetch-transport.ts";
@@ -45,56 +46,64 @@ export function createUploads(options: UploadsOptions): (upload: Upload) => Prom
   return async (upload) => {
     const { method, attempt, signal } = upload;
     const startedMs = clock.monotonic();
+    const told = (outcome: CallOutcome): void => events.onCall(method, outcome, clock.monotonic() - startedMs);
     const controller = new AbortController();
+    let why: "aborted" | "deadline" = "aborted";
     const abort = (): void => controller.abort();
-    let late = false;
-    const release = [
-      deadlines.add(limits.uploadMaxMs, () => {
-        late = true;
-        abort();
-      }),
-    ];
+    const late = (): void => {
+      why = "deadline";
+      abort();
+    };
+    const release = [deadlines.add(limits.uploadMaxMs, late)];
     for (const each of [attempt?.signal, signal]) if (each !== undefined) release.push(listeners.add(each, abort));
     try {
-      const reply = await upload.send(method, upload.payload, controller.signal);
-      const verdict = judge(method, late && reply.kind === "failed" ? tooLate : reply);
-      events.onCall(method, verdict.kind === "answer" ? verdict.how : verdict.kind, clock.monotonic() - startedMs);
+      const reply = await upload.send(method, upload.payload, controller.signal).catch((error: unknown) => {
+        told("file_broken");
+        throw unreadable(method, error, redact);
+      });
+      const cutShort = controller.signal.aborted && reply.kind === "failed";
+      const verdict = judge(method, cutShort ? { kind: "failed", why, code: "" } : reply);
+      told(verdict.kind === "answer" ? verdict.how : verdict.kind);
       if (verdict.kind === "answer") return redact.answer(verdict.answer);
       throw callError({ bot, redact, call: upload, verdict });
-    } catch (error) {
-      if (!(error instanceof HttpError) || error.error instanceof DOMException) throw error;
-      events.onCall(method, "file_broken", clock.monotonic() - startedMs);
-      throw unreadable(method, error.error, redact);
     } finally {
       for (const stop of release) stop();
     }
   };
 }
 
-const tooLate: HttpReply = { kind: "failed", why: "deadline", code: "" };
-
 /** An InputFile may be fetched from a URL that holds the token, so nothing of the error but its cleaned words goes on. */
 function unreadable(method: string, error: unknown, redact: Redactor): HttpError {
-  const words = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const cause = error instanceof HttpError ? error.error : error;
+  const words = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
   return new HttpError(`The file for '${method}' cannot be read: ${redact.text(words)}`, new Error(redact.text(words)));
 }
 
 /**
  * The `fetch` grammY is given: its answer's `json` is the whole HTTP reply, so that uploads are judged like any call. It never rejects,
- * and takes no `compress` (with it Bun would compress what it sends).
+ * and takes no `compress` (with it Bun would compress what it sends). grammY's body is a Node stream.
  */
-export function uploadFetch(fetch: Fetch): (url: string, init: RequestInit) => Promise<{ json(): Promise<HttpReply> }> {
+export function uploadFetch(
+  fetch: Fetch,
+): (url: string, init: RequestInit) => Promise<{ readonly json: () => Promise<HttpReply> }> {
   return async (url, { method, headers, body, signal }) => {
-    const init = { method, headers, body, signal, redirect: "manual", duplex: "half" } as RequestInit;
-    const reply = await fetch(url, init)
-      .then(async (response): Promise<HttpReply> => ({
-        kind: "answered",
-        status: response.status,
-        text: await response.text(),
-      }))
-      .catch(failureOf);
-    return { json: () => Promise.resolve(reply) };
+    const stream = body as unknown as Readable;
+    // Where the answer comes before the whole body is sent (too large, say) or the connection breaks, `fetch` gives its body up. A stream
+    // destroyed by that tells grammY of a file that cannot be read, and the answer is lost: so it outlives the exchange.
+    const init = { method, headers, body: stream.iterator({ destroyOnReturn: false }), signal, redirect: "manual" };
+    const reply = await fetch(url, init as unknown as RequestInit).then(replyOf, failureOf);
+    return {
+      json: () => {
+        // Not before grammY has taken the answer.
+        setImmediate(() => stream.destroy());
+        return Promise.resolve(reply);
+      },
+    };
   };
+}
+
+function replyOf(response: Response): Promise<HttpReply> {
+  return response.text().then((text) => ({ kind: "answered", status: response.status, text }), failureOf);
 }
 
 /** Whether a file is anywhere in the payload: then it must go as multipart. */
