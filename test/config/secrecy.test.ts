@@ -4,8 +4,8 @@ import { readSettings } from "../../config/settings.ts";
 import { names, variables } from "../../config/variables.ts";
 import { reader, tokens } from "./reading.ts";
 
-/** Something that cannot stand in a fault by chance. */
-const secret = fc.stringMatching(/^[A-Za-z0-9_-]{16,40}$/).filter((text) => !text.startsWith("-"));
+/** Something that cannot stand in a fault by chance, and that nobody takes for the name of a variable or field: as in a token. */
+const secret = fc.stringMatching(/^[A-Za-z0-9][A-Za-z0-9_-]{8,20}[a-z][0-9][A-Za-z0-9_-]{8,20}$/);
 
 /** Where a secret may stand by right or by mistake: alone, in a token, in a URL, in JSON, broken in some way. */
 const around: readonly ((secret: string) => string)[] = [
