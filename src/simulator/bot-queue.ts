@@ -17,7 +17,7 @@ export interface QueuedUpdate {
   readonly id: number;
   readonly json: string;
   readonly bytes: number;
-  /** Wall-clock ms. */
+  /** Monotonic ms: Telegram's time does not jump when ours does. */
   readonly expiresAt: number;
   readonly entry: UpdateEntry;
   gone: boolean;
@@ -92,7 +92,7 @@ export class BotQueue {
     const id = entry.updateId;
     if (sentId !== undefined && sentId !== id) this.#aliases.set(sentId, id);
     this.nextId = id + 1;
-    const expiresAt = entry.at + retentionMs(entry.kind);
+    const expiresAt = this.#clock.monotonic() + retentionMs(entry.kind);
     this.#items.push({ id, json, bytes, expiresAt, entry, gone: false });
     this.#live++;
     this.#bytes += bytes;
@@ -110,7 +110,7 @@ export class BotQueue {
     if (from < 0) from = Math.max(head, from + this.nextId);
     if (from > this.nextId + futureIds) from = head;
     this.#forgetBelow(from, offset < 0 ? "deleted" : "confirmed");
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     const batch: QueuedUpdate[] = [];
     let bytes = 0;
     for (let at = this.#head; at < this.#items.length && batch.length < limit; at++) {
@@ -146,7 +146,7 @@ export class BotQueue {
       const update = this.#items[this.#head]!;
       if (update.id >= id) break;
       this.#head++;
-      if (!update.gone) this.#end(update, update.expiresAt < this.#clock.now() ? "expired" : how);
+      if (!update.gone) this.#end(update, update.expiresAt < this.#clock.monotonic() ? "expired" : how);
     }
     if (this.#head === this.#items.length) {
       this.#items = [];
@@ -159,7 +159,7 @@ export class BotQueue {
   }
 
   #sweep(): void {
-    const now = this.#clock.now();
+    const now = this.#clock.monotonic();
     // A full queue is swept for each update that knocks: only look when something can have expired.
     if (now <= this.#sweepAt) return;
     this.#sweepAt = Infinity;

@@ -30,6 +30,7 @@ export interface BotLimits extends QueueLimits {
 
 /** A query that a bot may answer. */
 interface Query {
+  /** Monotonic ms. */
   readonly expiresAt: number;
   /** What the bot answered with, as sent. */
   answer?: Readonly<Record<string, unknown>>;
@@ -146,13 +147,13 @@ export class SimulatedBot {
         this.#queries.delete(oldest);
         break;
       }
-    this.#queries.set(queryId, { expiresAt: this.#clock.now() + retentionMs(kind) });
+    this.#queries.set(queryId, { expiresAt: this.#clock.monotonic() + retentionMs(kind) });
   }
 
   /** The query, while it can be answered. */
   query(queryId: string): Query | undefined {
     const query = this.#queries.get(queryId);
-    return query === undefined || query.expiresAt < this.#clock.now() ? undefined : query;
+    return query === undefined || query.expiresAt < this.#clock.monotonic() ? undefined : query;
   }
 
   #entry(kind: string, chat: number, text: string | undefined): UpdateEntry {

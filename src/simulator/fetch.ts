@@ -11,12 +11,12 @@ export interface FetchOptions {
 /** Bodies: JSON text, a form or FormData. */
 export type FetchLike = (url: string, init?: RequestInit) => Promise<Response>;
 
-/** An error as Bun's fetch throws it: `code` is `ECONNRESET` or `ConnectionRefused`; like it, `path` holds the token. */
+/** An error as Bun's fetch throws it: `code` is `ECONNRESET` or `ECONNREFUSED`; like it, `path` holds the token. */
 export class ConnectionError extends Error {
-  readonly code: "ECONNRESET" | "ConnectionRefused";
+  readonly code: "ECONNRESET" | "ECONNREFUSED";
   readonly path: string;
 
-  constructor(code: "ECONNRESET" | "ConnectionRefused", path: string) {
+  constructor(code: "ECONNRESET" | "ECONNREFUSED", path: string) {
     super(code === "ECONNRESET" ? "The socket connection was closed unexpectedly." : "Unable to connect.");
     this.code = code;
     this.path = path;
@@ -48,7 +48,7 @@ export function createFetch(api: BotApi, { wayMs = 0 }: FetchOptions = {}): Fetc
             if (reply.kind === "hang") return;
             signal?.removeEventListener("abort", onAbort);
             if (reply.kind === "reset") reject(new ConnectionError("ECONNRESET", url));
-            else if (reply.kind === "refused") reject(new ConnectionError("ConnectionRefused", url));
+            else if (reply.kind === "refused") reject(new ConnectionError("ECONNREFUSED", url));
             else resolve(fetched(reply, url));
           }),
         );

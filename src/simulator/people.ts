@@ -152,7 +152,7 @@ export class People {
       const head = `{"id":"${queryId}","from":${user(id)},"message":${shown},"chat_instance":"${chat.id}"`;
       return bot.push("callback_query", `${head},"data":${json(found.data)}}`, { chat: chat.id, text: found.data });
     }
-    throw new Error(`chat ${chat.id} shows no button ${json(button)}`);
+    throw new RangeError(`chat ${chat.id} shows no button ${json(button)}`);
   }
 
   #inline(id: number, bot: SimulatedBot, query: string): UpdateEntry {
