@@ -19,7 +19,7 @@ export type LaneKey = Branded<number | string, "LaneKey">;
 /** An update as Telegram sends it. Kinds that grammY's types do not know yet pass through. */
 export type Update = TelegramUpdate;
 
-const tokenForm = /^(\d{1,16}):[A-Za-z0-9_-]{1,128}$/;
+const tokenForm = /^(\d{1,15}):[A-Za-z0-9_-]{1,128}$/;
 
 /** The token, or undefined where `text` has not the form `<number>:<letters, digits, _ or ->`. */
 export function toToken(text: string): Token | undefined {
@@ -59,10 +59,16 @@ function idIn(of: Part | undefined): number | undefined {
   return Number.isSafeInteger(id) ? (id as number) : undefined;
 }
 
-/** The one payload of an update and the name of its kind; undefined where there is none. */
+/** The one payload of an update and the name of its kind: its first object, else its first field; undefined where there is none. */
 export function payloadOf(update: Update): { readonly kind: string; readonly payload: unknown } | undefined {
-  for (const kind in update) if (kind !== "update_id") return { kind, payload: (update as unknown as Part)[kind] };
-  return undefined;
+  let first: { readonly kind: string; readonly payload: unknown } | undefined;
+  for (const kind in update) {
+    if (kind === "update_id") continue;
+    const payload = (update as unknown as Part)[kind];
+    if (typeof payload === "object" && payload !== null) return { kind, payload };
+    first ??= { kind, payload };
+  }
+  return first;
 }
 
 /**
