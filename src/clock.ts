@@ -10,18 +10,21 @@ export interface Clock {
   now(): number;
   /** Monotonic time in ms since an arbitrary start. */
   monotonic(): number;
-  /** Calls `run` once after at least `ms` milliseconds. */
+  /** Calls `run` once after at least `ms` milliseconds (24 days where it is more). */
   setTimer(run: () => void, ms: number): Timer;
 }
 
 /** A number in [0, 1). */
 export type Random = () => number;
 
+const timerMaxMs = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
   setTimer(run, ms) {
-    const handle = setTimeout(run, ms);
+    // A longer one would fire at once: a `retry_after` out of all reason must not become a hot loop.
+    const handle = setTimeout(run, Math.min(ms, timerMaxMs));
     return { cancel: () => clearTimeout(handle) };
   },
 };
