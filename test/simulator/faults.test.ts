@@ -109,6 +109,22 @@ test("a delay before makes the effect late, a delay after only the answer", asyn
   expect(after.value?.status).toBe(200);
 });
 
+test("a late call takes effect although its caller has gone, a late poll does not", async () => {
+  const { say, api, bot, clock } = core();
+  say("hi");
+  api.faults.add({ kind: "delay", delayMs: 500 });
+  for (const method of ["sendMessage", "getUpdates"]) {
+    const controller = new AbortController();
+    const call = watched(api.call(api.bot(bot).token, method, { ...send, offset: 101 }, { signal: controller.signal }));
+    await clock.advance(100);
+    controller.abort();
+    await settled();
+    expect(call.value).toEqual({ kind: "reset" });
+  }
+  await clock.advance(1_000);
+  expect(api.journal.counts(bot)).toMatchObject({ sendEffects: 1, confirmed: 0 });
+});
+
 test("every answer is as late as the simulator is told", async () => {
   const { call, clock } = core({ delayMs: 50 });
   const me = watched(call("getMe"));

@@ -74,6 +74,15 @@ test("a full queue is no loss: what Telegram dropped was not sent", async () => 
   expect(sim.api.journal.counts(sim.bot).dropped).toBe(480);
 });
 
+test("a load in flight that does not fit the queue sends the rest when there is room", async () => {
+  const sim = core({ queueMaxUpdates: 20 });
+  const load = startLoad(sim.api, { inFlight: 50, chats: 5, total: 60 }, seeded());
+  expect(load.oracle.open).toBe(20);
+  void echo(sim);
+  await sim.clock.advance(1_000);
+  expect(load.oracle.report()).toMatchObject({ sent: 60, answered: 60, lost: 0 });
+});
+
 test("the oracle sees what is lost, doubled, out of order and strange", async () => {
   const sim = core({ journal: { full: true } });
   const load = startLoad(sim.api, { inFlight: 10, chats: 2, total: 10 }, seeded());

@@ -121,6 +121,23 @@ test("pipelined requests are answered in order, and Connection: close closes", a
   ]);
 });
 
+test("a request behind a late answer waits for it, one behind a hang is never answered", async () => {
+  const { faults } = sim.api;
+  const late = faults.add({ kind: "delay", method: "getMe", delayMs: 20, times: 1 });
+  const close = getMe("Connection: close\r\n");
+  const both = await exchange([getMe() + close.replace("getMe", "getMyCommands")]);
+  late.remove();
+  expect(both.indexOf('"is_bot"')).toBeGreaterThan(0);
+  expect(both.indexOf('"result":[]')).toBeGreaterThan(both.indexOf('"is_bot"'));
+  const hang = faults.add({ kind: "hang", method: "getMe", times: 1 });
+  const before = sim.api.journal.calls(bot).get("getMyCommands");
+  const silent = exchange([getMe() + close.replace("getMe", "getMyCommands")]);
+  while (hang.struck === 0) await Bun.sleep(1);
+  expect(await Promise.race([silent, Bun.sleep(50).then(() => "silence")])).toBe("silence");
+  expect(sim.api.journal.calls(bot).get("getMyCommands")).toBe(before);
+  hang.remove();
+});
+
 test("what is no HTTP gets an empty answer and the connection closes", async () => {
   expect(await exchange(["nonsense\r\n\r\n"])).toBe(
     "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
