@@ -9,7 +9,7 @@ export type ReasonCode =
   | "draining"
   | "inbox_lost"
   | "storage_lost"
-  /** Telegram refuses the token of every bot. */
+  /** No bot works: its token is refused, or its module is broken. */
   | "all_bots_disabled"
   /** Listed, but no reason to take the instance out. */
   | "bot_disabled"
@@ -141,23 +141,26 @@ function lostReasons(code: keyof typeof lostTexts, now: number, since: number | 
   return [{ code, what: `${what} for ${seconds(now - since)}`, remedy }];
 }
 
-const tokenRemedy = "get a new token from @BotFather, set it and restart; it is tried again by itself every 10 minutes";
+/** Telegram refuses its token, or its module is broken. */
+function isDisabled({ state, error }: BotStatus): boolean {
+  return state === "disabled" || (state === "stopped" && error !== undefined);
+}
 
 function allDisabledReasons(bots: readonly BotStatus[]): Reason[] {
-  if (bots.length === 0 || bots.some((bot) => bot.state !== "disabled")) return [];
-  const what = `Telegram refuses the token of every bot (${bots.length})`;
-  return [{ code: "all_bots_disabled", what, remedy: tokenRemedy }];
+  if (bots.length === 0 || !bots.every(isDisabled)) return [];
+  return [{ code: "all_bots_disabled", what: `no bot works (of ${bots.length})`, remedy: "see what is said of each" }];
 }
 
 /** What is wrong without being a reason to take the instance out. */
 function remarks({ bots, inbox }: Status): Reason[] {
-  const found: Reason[] = bots
-    .filter((bot) => bot.state === "disabled")
-    .map((bot) => ({
-      code: "bot_disabled",
-      what: `bot ${bot.name}: ${bot.error ?? "its token is refused"}`,
-      remedy: tokenRemedy,
-    }));
+  const found: Reason[] = bots.filter(isDisabled).map(({ name, state, error }) => ({
+    code: "bot_disabled",
+    what: `bot ${name}: ${error ?? "Telegram refuses its token"}`,
+    remedy:
+      state === "disabled"
+        ? "get a new token from @BotFather, set it and restart; the old one is tried again by itself every 10 minutes"
+        : "see the log, mend its module and restart",
+  }));
   if (inbox.state === "full") {
     const what = "the disk reserve is touched: polling has stopped, what is in the inbox is still handled";
     found.push({ code: "disk_full", what, remedy: "free space on the disk of DATA_DIR; polling goes on by itself" });

@@ -4,29 +4,21 @@
  */
 import { Counter, Histogram, Registry } from "prom-client";
 import { createProcessMetrics } from "./process-metrics.ts";
+import type { AttemptResult } from "../pipeline.ts";
+import type { CallOutcome } from "../telegram/call-error.ts";
+import { BotCounts, type BotMetrics, type Counts, zeroCalls } from "./counts.ts";
 import { addStatusGauges } from "./status-gauges.ts";
 import type { Status, StatusSource } from "./status.ts";
 
-/** How an attempt ended; `expired` without one, for a query too old to be answered. */
-export type AttemptResult = "done" | "retry" | "dead" | "outage" | "kept" | "expired";
-/** What a poll brought. `refused`: the token; `unavailable`: no usable answer. */
-export type PollResult = "updates" | "empty" | "conflict" | "flood" | "unavailable" | "refused";
-/** How a call ended. `refused`: answered with an error that is the caller's business; `unknown`: it may have taken effect. */
-export type CallOutcome = "ok" | "refused" | "flood" | "unavailable" | "unknown" | "revoked";
-
-/** The counts of one bot. Each call is a few additions: made for every update. */
-export interface BotMetrics {
-  /** A batch is durable: `stored` updates are new, `known` were there before. */
-  appended(stored: number, known: number): void;
-  /** `handlerMs`: time at work; `sinceReceiptMs`: from the receipt of the update. */
-  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void;
-  polled(result: PollResult): void;
-}
+/** Why a call is made again within its attempt. */
+export type RetryReason = "unreachable" | "flood";
 
 export interface Metrics {
   /** The counts of the bot of that configured name: ask once and keep them. */
   bot(name: string): BotMetrics;
   called(method: string, outcome: CallOutcome): void;
+  /** A call is made again. */
+  retried(why: RetryReason): void;
   /** A finished send of an earlier attempt was not repeated. */
   remembered(): void;
   /** `writes` of the inbox became durable together in `ms`. */
@@ -56,39 +48,12 @@ const flushBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 
 const methodsMax = 200;
 const methodForm = /^[a-zA-Z]{1,40}$/;
 
-type Counts<Key extends string> = Record<Key, number>;
-
-class BotCounts implements BotMetrics {
-  stored = 0;
-  known = 0;
-  readonly attempts: Counts<AttemptResult> = { done: 0, retry: 0, dead: 0, outage: 0, kept: 0, expired: 0 };
-  readonly polls: Counts<PollResult> = { updates: 0, empty: 0, conflict: 0, flood: 0, unavailable: 0, refused: 0 };
-  private readonly observe: ((result: AttemptResult, handlerMs: number, sinceReceiptMs: number) => void) | undefined;
-
-  constructor(observe: BotCounts["observe"]) {
-    this.observe = observe;
-  }
-
-  appended(stored: number, known: number): void {
-    this.stored += stored;
-    this.known += known;
-  }
-
-  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void {
-    this.attempts[result]++;
-    this.observe?.(result, handlerMs, sinceReceiptMs);
-  }
-
-  polled(result: PollResult): void {
-    this.polls[result]++;
-  }
-}
-
 /** Owns its registry: two of them in one process do not meet. */
 export function createMetrics({ version, source, histograms }: MetricsOptions): Metrics {
   const registry = new Registry();
   const bots = new Map<string, BotCounts>();
   const calls = new Map<string, Counts<CallOutcome>>();
+  const retries: Counts<RetryReason> = { unreachable: 0, flood: 0 };
   let remembered = 0;
   let writes = 0;
 
@@ -108,9 +73,14 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
     counter(name, help, ["bot"], (into) => {
       for (const [bot, counts] of bots) into.inc({ bot }, countOf(counts));
     });
-  const perBotAndResult = (name: string, help: string, countsOf: (counts: BotCounts) => Counts<string>): void =>
-    counter(name, help, ["bot", "result"], (into) => {
-      for (const [bot, counts] of bots) fillNonZero(into, "result", countsOf(counts), { bot });
+  const perBotAnd = (
+    label: string,
+    name: string,
+    help: string,
+    countsOf: (counts: BotCounts) => Counts<string>,
+  ): void =>
+    counter(name, help, ["bot", label], (into) => {
+      for (const [bot, counts] of bots) fillNonZero(into, label, countsOf(counts), { bot });
     });
 
   perBot("updates_received_total", "Updates made durable in the inbox.", (counts) => counts.stored);
@@ -119,11 +89,15 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
     "Updates that Telegram delivered again and were ignored.",
     (counts) => counts.known,
   );
-  perBotAndResult("attempts_total", "Runs of a handler by how they ended.", (counts) => counts.attempts);
-  perBotAndResult("polls_total", "Calls of getUpdates by what they brought.", (counts) => counts.polls);
+  perBotAnd("result", "attempts_total", "Runs of a handler by how they ended.", (counts) => counts.attempts);
+  perBotAnd("outcome", "polls_total", "Calls of getUpdates by what they brought.", (counts) => counts.polls);
   counter("api_calls_total", "Calls to the Bot API by how they ended.", ["method", "outcome"], (into) => {
     for (const [method, counts] of calls) fillNonZero(into, "outcome", counts, { method });
   });
+  perBot("append_failures_total", "Batches that could not be made durable.", (counts) => counts.failedAppends);
+  counter("api_retries_total", "Calls made again within their attempt.", ["why"], (into) =>
+    fillNonZero(into, "why", retries, {}),
+  );
   counter("sends_remembered_total", "Finished sends of an earlier attempt that were not repeated.", [], (into) =>
     into.inc(remembered),
   );
@@ -148,7 +122,7 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
 
   const callsOf = (method: string): Counts<CallOutcome> => {
     const name = methodForm.test(method) && calls.size < methodsMax ? method : "other";
-    const counts = calls.get(name) ?? { ok: 0, refused: 0, flood: 0, unavailable: 0, unknown: 0, revoked: 0 };
+    const counts = calls.get(name) ?? zeroCalls();
     calls.set(name, counts);
     return counts;
   };
@@ -165,6 +139,7 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
     called(method, outcome) {
       (calls.get(method) ?? callsOf(method))[outcome]++;
     },
+    retried: (why) => void retries[why]++,
     remembered: () => void remembered++,
     flushed(count, ms) {
       writes += count;

@@ -1,21 +1,18 @@
 /** What an operator can ask of a running botfleet: the body of `/status.json`, the page, and the gauges. Holds no token. */
 
+import type { InboxState } from "../inbox/inbox.ts";
+import type { PollerPhase } from "../poller-state.ts";
+
 /** What the process as a whole does. `draining` from the first SIGTERM on. */
 export type FleetState = "starting" | "running" | "draining";
-
-/**
- * What the poller of a bot does: `starting` has not polled yet · `polling` · `waiting` backs off after a poll that failed ·
- * `held` does not poll because its backlog or the disk is full, or the inbox fails · `disabled` Telegram refuses its token ·
- * `stopped` the process ends.
- */
-export type BotState = "starting" | "polling" | "waiting" | "held" | "disabled" | "stopped";
 
 export interface BotStatus {
   /** The configured name. */
   readonly name: string;
   /** The number in its token. */
   readonly id: number;
-  readonly state: BotState;
+  /** What its poller does; `stopped` with an error: its module is broken. */
+  readonly state: PollerPhase;
   /** In this state since, wall-clock ms. */
   readonly since: number;
   /** When Telegram last answered a poll, wall-clock ms; absent before the first answer. */
@@ -26,12 +23,6 @@ export interface BotStatus {
   readonly error?: string;
 }
 
-export interface InboxStatus {
-  /** As `InboxState`: `failing` cannot be written just now, `full` the disk reserve is touched. */
-  readonly state: "ok" | "failing" | "full";
-  readonly deadLetters: number;
-}
-
 export interface Status {
   readonly version: string;
   /** Wall-clock ms. */
@@ -39,7 +30,7 @@ export interface Status {
   readonly state: FleetState;
   /** In the order of the configuration. */
   readonly bots: readonly BotStatus[];
-  readonly inbox: InboxStatus;
+  readonly inbox: { readonly state: InboxState; readonly deadLetters: number };
   readonly pipeline: {
     /** Handlers at work. */
     readonly inWork: number;

@@ -2,12 +2,12 @@ import { expect, test } from "bun:test";
 import { FakeClock } from "../support/fake-clock.ts";
 import { createHealth, createOutage, type Health } from "../../src/ops/health.ts";
 import { createHeartbeat } from "../../src/ops/heartbeat.ts";
-import type { BotState, BotStatus, Status } from "../../src/ops/status.ts";
+import type { BotStatus, Status } from "../../src/ops/status.ts";
 import { statusOf } from "./fixtures/status.ts";
 
 const limits = { stallMaxMs: 10_000, inboxLostMaxMs: 3_000 };
 
-function bot(name: string, state: BotState, more: Partial<BotStatus> = {}): BotStatus {
+function bot(name: string, state: BotStatus["state"], more: Partial<BotStatus> = {}): BotStatus {
   return { name, id: 1, state, since: 0, backlog: 0, ...more };
 }
 
@@ -98,7 +98,9 @@ test("one disabled bot is listed by name and takes nobody out", () => {
 });
 
 test("`/ready` fails when all bots are disabled, and names each", () => {
-  const { health } = healthOf({ bots: [bot("shop", "disabled"), bot("news", "disabled")] });
+  const { health } = healthOf({
+    bots: [bot("shop", "disabled"), bot("news", "stopped", { error: "its module is broken" })],
+  });
   expect(health.ready().status).toBe(503);
   expect(codes(health.ready())).toEqual(["all_bots_disabled", "bot_disabled", "bot_disabled"]);
 });

@@ -31,14 +31,29 @@ test("what happened to a bot's updates is counted under its name", async () => {
   shop.attempt("expired", 0, 40_000);
   shop.polled("updates");
   shop.polled("updates");
+  shop.appendFailed();
   metrics.bot("other").appended(7, 0);
   expect(await valueOf(metrics, 'botfleet_updates_received_total{bot="shop"}')).toBe(5);
   expect(await valueOf(metrics, 'botfleet_updates_duplicate_total{bot="shop"}')).toBe(1);
   for (const result of ["done", "retry", "dead", "expired"]) {
     expect(await valueOf(metrics, `botfleet_attempts_total{bot="shop",result="${result}"}`)).toBe(1);
   }
-  expect(await valueOf(metrics, 'botfleet_polls_total{bot="shop",result="updates"}')).toBe(2);
+  expect(await valueOf(metrics, 'botfleet_polls_total{bot="shop",outcome="updates"}')).toBe(2);
+  expect(await valueOf(metrics, 'botfleet_append_failures_total{bot="shop"}')).toBe(1);
   expect(await valueOf(metrics, 'botfleet_updates_received_total{bot="other"}')).toBe(7);
+});
+
+test("what happened beyond a single bot is counted once for all", async () => {
+  const metrics = metricsOf();
+  metrics.retried("flood");
+  metrics.remembered();
+  metrics.flushed(40, 3);
+  metrics.flushed(2, 700);
+  expect(await valueOf(metrics, 'botfleet_api_retries_total{why="flood"}')).toBe(1);
+  expect(await valueOf(metrics, "botfleet_sends_remembered_total")).toBe(1);
+  expect(await valueOf(metrics, "botfleet_inbox_writes_total")).toBe(42);
+  expect(await valueOf(metrics, 'botfleet_inbox_flush_seconds_bucket{le="0.005"}')).toBe(1);
+  expect(await valueOf(metrics, "botfleet_inbox_flush_seconds_count")).toBe(2);
 });
 
 test("a scrape changes no count, and the same name gives the same counts", async () => {
@@ -112,7 +127,7 @@ test("what waits and what is at work comes from the status of the moment", async
     source: {
       status: () =>
         statusOf({
-          bots: [{ name: "shop", id: 1, state: "held", since: 0, backlog }],
+          bots: [{ name: "shop", id: 1, state: "full", since: 0, backlog }],
           inbox: { state: "failing", deadLetters: 2 },
           pipeline: { inWork: 4, waiting: 5 },
         }),
@@ -124,7 +139,7 @@ test("what waits and what is at work comes from the status of the moment", async
   const text = await metrics.text();
   for (const line of [
     'botfleet_backlog_updates{bot="shop"} 9',
-    'botfleet_bot_state{bot="shop",state="held"} 1',
+    'botfleet_bot_state{bot="shop",state="full"} 1',
     "botfleet_handlers_in_work 4",
     "botfleet_handlers_waiting 5",
     "botfleet_dead_letters 2",

@@ -1,0 +1,78 @@
+/** Plain numbers that are counted up for every update, poll and call, and read only when Prometheus asks. */
+import type { AttemptResult } from "../pipeline.ts";
+import type { PollOutcome } from "../polling.ts";
+import type { CallOutcome } from "../telegram/call-error.ts";
+
+/** The counts of one bot. Each call is a few additions: made for every update. */
+export interface BotMetrics {
+  /** A batch is durable: `stored` updates are new, `known` were there before. */
+  appended(stored: number, known: number): void;
+  /** `handlerMs`: time at work; `sinceReceiptMs`: from the receipt of the update. */
+  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void;
+  polled(outcome: PollOutcome): void;
+  /** A batch could not be made durable and is polled again. */
+  appendFailed(): void;
+}
+
+/** A number for each word of a closed set. */
+export type Counts<Key extends string> = Record<Key, number>;
+
+export class BotCounts implements BotMetrics {
+  stored = 0;
+  known = 0;
+  readonly attempts: Counts<AttemptResult> = { done: 0, retry: 0, dead: 0, outage: 0, kept: 0, expired: 0 };
+  failedAppends = 0;
+  readonly polls: Counts<PollOutcome> = zeroPolls();
+  private readonly observe: ((result: AttemptResult, handlerMs: number, sinceReceiptMs: number) => void) | undefined;
+
+  constructor(observe: BotCounts["observe"]) {
+    this.observe = observe;
+  }
+
+  appended(stored: number, known: number): void {
+    this.stored += stored;
+    this.known += known;
+  }
+
+  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void {
+    this.attempts[result]++;
+    this.observe?.(result, handlerMs, sinceReceiptMs);
+  }
+
+  polled(outcome: PollOutcome): void {
+    this.polls[outcome]++;
+  }
+
+  appendFailed(): void {
+    this.failedAppends++;
+  }
+}
+
+// Written out, so that a new outcome does not compile before it is counted.
+function zeroPolls(): Counts<PollOutcome> {
+  return {
+    updates: 0,
+    empty: 0,
+    malformed: 0,
+    refused: 0,
+    unavailable: 0,
+    disabled: 0,
+    conflict: 0,
+    webhook: 0,
+    flood: 0,
+  };
+}
+
+export function zeroCalls(): Counts<CallOutcome> {
+  return {
+    ok: 0,
+    refused: 0,
+    too_old: 0,
+    flood: 0,
+    unreachable: 0,
+    unknown: 0,
+    token_refused: 0,
+    aborted: 0,
+    file_broken: 0,
+  };
+}
