@@ -3,13 +3,15 @@ import { gunzipSync, inflateSync } from "node:zlib";
 import type { HttpRequest } from "./http.ts";
 import type { Payload } from "./wire.ts";
 
-/** The parameters of a request; throws where the body is not what its Content-Type says. */
-export function decode(request: HttpRequest): Payload {
+/**
+ * The parameters of a request; throws where the body is not what its Content-Type (or `type`) says. As at Telegram, a body of any other
+ * type counts as none.
+ */
+export function decode(request: HttpRequest, type = request.header("content-type") ?? "application/json"): Payload {
   const query = request.target.indexOf("?");
   const fromQuery = query < 0 ? {} : formFields(request.target.slice(query + 1));
   if (request.body.length === 0) return fromQuery;
   const body = inflated(request);
-  const type = request.header("content-type") ?? "application/json";
   let fields: Payload;
   if (type.startsWith("application/json")) fields = JSON.parse(body.toString()) as Payload;
   else if (type.startsWith("application/x-www-form-urlencoded")) fields = formFields(body.toString());

@@ -1,12 +1,13 @@
 /**
  * The simulated Bot API: everything but the wire. It never touches real time, sockets or chance of its own: on a fake clock with a seeded
- * `random` the same calls give the same answers in the same order.
+ * `random` the same calls give the same answers in the same order. Longer than other files: half of it is the interface that all of them meet.
  */
 import type { Clock, Random } from "../clock.ts";
 import type { BotLimits, BotSpec } from "./bot.ts";
 import { SimulatedBot } from "./bot.ts";
 import type { FaultSpec } from "./faults.ts";
-import { faultReply, Faults, preventsEffect } from "./faults.ts";
+import { faultReply, preventsEffect } from "./fault-replies.ts";
+import { Faults } from "./faults.ts";
 import type { JournalOptions } from "./journal.ts";
 import { Journal } from "./journal.ts";
 import { isSend, overLimit, perform } from "./methods.ts";

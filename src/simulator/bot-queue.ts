@@ -1,6 +1,7 @@
 /** The updates of one bot that wait at Telegram, with the rules of getUpdates for offsets, batches and retention. */
 import type { Clock } from "../clock.ts";
-import type { UpdateEntry } from "./journal.ts";
+import type { UpdateEntry } from "./journal-entries.ts";
+import { retentionMs } from "./retention.ts";
 
 export interface QueueLimits {
   /** Updates kept; further ones are dropped. */
@@ -21,22 +22,6 @@ export interface QueuedUpdate {
   readonly expiresAt: number;
   readonly entry: UpdateEntry;
   gone: boolean;
-}
-
-/** What an update of this kind is worth to Telegram, ms. */
-export function retentionMs(kind: string): number {
-  switch (kind) {
-    case "inline_query":
-      return 30_000;
-    case "callback_query":
-    case "shipping_query":
-    case "pre_checkout_query":
-      return 150_000;
-    case "chosen_inline_result":
-      return 600_000;
-    default:
-      return 24 * 3_600_000;
-  }
 }
 
 /** A batch holds about this much JSON text, bytes. */

@@ -1,12 +1,14 @@
 /** One simulated bot: what Telegram keeps for it. */
 import type { Clock } from "../clock.ts";
-import type { Token, Update } from "../ids.ts";
-import { laneOf, payloadOf } from "../ids.ts";
+import type { Token } from "../ids.ts";
 import type { QueueLimits } from "./bot-queue.ts";
-import { BotQueue, retentionMs } from "./bot-queue.ts";
+import { BotQueue } from "./bot-queue.ts";
 import { Chat } from "./chats.ts";
-import type { Journal, UpdateEntry } from "./journal.ts";
+import type { UpdateEntry } from "./journal-entries.ts";
+import type { Journal } from "./journal.ts";
+import { examine, withId } from "./injected.ts";
 import { LongPoll } from "./long-poll.ts";
+import { retentionMs } from "./retention.ts";
 import type { SendLimits } from "./send-limits.ts";
 import { SendLimiter } from "./send-limits.ts";
 import { makeToken } from "./token.ts";
@@ -118,19 +120,12 @@ export class SimulatedBot {
    * none. Its chat and its query become known to the bot.
    */
   inject(update: unknown): UpdateEntry {
-    const object = parsed(update);
-    const found = object === undefined ? undefined : payloadOf(object as unknown as Update);
-    const lane = object === undefined ? "" : laneOf(object as unknown as Update);
-    const payload = (typeof found?.payload === "object" ? found.payload : undefined) as Body | undefined;
-    const said = payload?.["text"] ?? payload?.["caption"] ?? payload?.["data"];
-    const text = typeof said === "string" ? said : undefined;
-    const entry = this.#entry(found?.kind ?? "", typeof lane === "number" ? lane : 0, text);
-    if (typeof lane === "number") this.chat(lane);
-    if (found?.kind.endsWith("_query") === true && payload !== undefined) this.ask(String(payload["id"]), found.kind);
-    const sentId = object?.["update_id"];
-    if (typeof sentId === "number" && isPlace(sentId) && sentId >= entry.updateId) entry.updateId = sentId;
-    const body = typeof update === "string" ? update : JSON.stringify(withId(update, object, entry.updateId));
-    return this.#enqueue(entry, body, typeof sentId === "number" ? sentId : undefined);
+    const { kind, chat, text, queryId, sentId } = examine(update);
+    const entry = this.#entry(kind, chat ?? 0, text);
+    if (chat !== undefined) this.chat(chat);
+    if (queryId !== undefined) this.ask(queryId, kind);
+    if (sentId !== undefined && isPlace(sentId) && sentId >= entry.updateId) entry.updateId = sentId;
+    return this.#enqueue(entry, withId(update, entry.updateId), sentId);
   }
 
   /** Numbers the updates from `firstId` on, as after a week without any. False, and nothing happens, while updates wait. */
@@ -177,26 +172,7 @@ export class SimulatedBot {
   }
 }
 
-type Body = Readonly<Record<string, unknown>>;
-
 /** Ids that Telegram could give. */
 function isPlace(id: number): boolean {
   return Number.isInteger(id) && id >= 0 && id < 2 ** 31;
-}
-
-function parsed(update: unknown): Body | undefined {
-  let value = update;
-  if (typeof update === "string") {
-    try {
-      value = JSON.parse(update);
-    } catch {
-      // A test may send what is not JSON at all: then the update has no chat and no kind.
-      return undefined;
-    }
-  }
-  return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Body) : undefined;
-}
-
-function withId(update: unknown, object: Body | undefined, id: number): unknown {
-  return object === undefined || "update_id" in object ? update : { update_id: id, ...object };
 }

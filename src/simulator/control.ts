@@ -23,7 +23,7 @@
  *     POST   /simulator/settings   {delayMs?, journal?: "full" | "counts"}
  *     GET    /simulator/process                                      {pid, cpuUserUs, cpuSystemUs, rssBytes, connections}
  *
- * Faults of the caller are 400 `{"error": "..."}`, a wait that ended without an answer 504.
+ * Faults of the caller are 400 `{"error": "..."}`, a wait that ended without an answer 504. Longer than other files because this table is.
  */
 import type { BotApi } from "./bot-api.ts";
 import type { FaultSpec } from "./faults.ts";

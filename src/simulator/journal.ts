@@ -1,63 +1,6 @@
 /** What an oracle counts in: every update made, delivered and confirmed, every call that came in. */
-
-/** One update from its creation to its end. */
-export interface UpdateEntry {
-  readonly type: "update";
-  readonly bot: number;
-  /** 0 where the update belongs to no chat. */
-  readonly chat: number;
-  /** Its place in the numbering of the bot; -1 where it was dropped or filtered. */
-  updateId: number;
-  readonly kind: string;
-  readonly text: string | undefined;
-  /** Wall-clock ms. */
-  readonly at: number;
-  /** Answers to getUpdates that held it. */
-  delivered: number;
-  /**
-   * `dropped` the queue was full · `filtered` `allowed_updates` leaves its kind out · `deleted` by a negative offset or
-   * `drop_pending_updates`.
-   */
-  state: "queued" | "confirmed" | "expired" | "deleted" | "dropped" | "filtered";
-}
-
-/** One call that puts something into a chat (`send...`, `editMessageText`, `deleteMessage`, ...), in the order of arrival. */
-export interface SendEntry {
-  readonly type: "send";
-  readonly bot: number;
-  readonly chat: number;
-  readonly method: string;
-  /** Text or caption. */
-  readonly text: string;
-  readonly at: number;
-  /** It took effect: the person sees it. */
-  readonly effect: boolean;
-  /** What went back: the HTTP status, or how no answer came. */
-  readonly outcome: number | "hang" | "reset" | "truncated" | "refused";
-}
-
-export type JournalEntry = UpdateEntry | SendEntry;
-
-/** Running totals of a chat, a bot or the whole simulator. */
-export interface Counts {
-  /** Updates that entered the queue. */
-  created: number;
-  /** Deliveries, repeats included. */
-  delivered: number;
-  /** Deliveries of an update that had been delivered before. */
-  repeated: number;
-  confirmed: number;
-  expired: number;
-  deleted: number;
-  dropped: number;
-  filtered: number;
-  /** Calls that put something into a chat. */
-  sends: number;
-  /** Those that took effect. */
-  sendEffects: number;
-  /** Those answered with `ok: true`. */
-  sendsOk: number;
-}
+import type { Counts, JournalEntry, SendEntry, UpdateEntry } from "./journal-entries.ts";
+import { zero } from "./journal-entries.ts";
 
 export interface JournalListener {
   /** After an update entered the queue. */
@@ -78,22 +21,6 @@ export interface JournalOptions {
   readonly full?: boolean;
   /** Further entries are counted in `left` and not kept; default 1,000,000. */
   readonly maxEntries?: number;
-}
-
-function zero(): Counts {
-  return {
-    created: 0,
-    delivered: 0,
-    repeated: 0,
-    confirmed: 0,
-    expired: 0,
-    deleted: 0,
-    dropped: 0,
-    filtered: 0,
-    sends: 0,
-    sendEffects: 0,
-    sendsOk: 0,
-  };
 }
 
 /** Counters are always on; entries are kept only where `full`. */

@@ -1,5 +1,6 @@
 /** Counts what became of numbered messages: whether each was answered, once, and in order within its chat. */
-import type { Journal, JournalEntry, SendEntry, UpdateEntry } from "./journal.ts";
+import type { JournalEntry, SendEntry, UpdateEntry } from "./journal-entries.ts";
+import type { Journal } from "./journal.ts";
 
 /** The numbered text of a message: `#<chat> <n>`. An answer holds the same text, alone or within another. */
 export function numbered(chat: number, n: number): string {

@@ -1,8 +1,11 @@
-/** The users' side of the simulator: people who speak, press buttons, block bots and read what they are answered. */
+/**
+ * The users' side of the simulator: people who speak, press buttons, block bots and read what they are answered. Longer than other files: a third
+ * of it is what people are offered.
+ */
 import type { Clock } from "../clock.ts";
 import type { SimulatedBot } from "./bot.ts";
 import type { Chat, ChatType, Refusal, SeenMessage } from "./chats.ts";
-import type { UpdateEntry } from "./journal.ts";
+import type { UpdateEntry } from "./journal-entries.ts";
 
 /** Where people find bots: by id or token. */
 export interface Bots {

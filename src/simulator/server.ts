@@ -8,6 +8,7 @@ import type { Handler, HttpListener } from "./connection.ts";
 import { listenHttp } from "./connection.ts";
 import type { Control } from "./control.ts";
 import { createControl } from "./control.ts";
+import type { HttpRequest } from "./http.ts";
 import type { SendLimits } from "./send-limits.ts";
 import type { Payload, Reply } from "./wire.ts";
 import { refusal, words } from "./wire.ts";
@@ -93,7 +94,8 @@ function handler(api: BotApi, control: Control): Handler {
       respond(notFound);
       return idle;
     }
-    const payload = decoded(request, respond);
+    // Scripts forget the Content-Type of their JSON; Bot API clients must not.
+    const payload = decoded(request, own ? "application/json" : undefined, respond);
     if (payload === undefined) return idle;
     if (own) {
       // Never rejects: every fault is an answer.
@@ -105,9 +107,9 @@ function handler(api: BotApi, control: Control): Handler {
   };
 }
 
-function decoded(request: Parameters<Handler>[0], respond: (reply: Reply) => void): Payload | undefined {
+function decoded(request: HttpRequest, type: string | undefined, respond: (reply: Reply) => void): Payload | undefined {
   try {
-    return decode(request);
+    return decode(request, type);
   } catch {
     respond(refusal(400, "Bad Request: can't parse the request body"));
     return undefined;

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { startLoad } from "../../src/simulator/generator.ts";
-import type { JournalEntry } from "../../src/simulator/journal.ts";
+import type { JournalEntry } from "../../src/simulator/journal-entries.ts";
 import { Oracle } from "../../src/simulator/oracle.ts";
 import { settled } from "../support/fake-clock.ts";
 import type { Core } from "./core.ts";

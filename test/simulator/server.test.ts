@@ -97,6 +97,13 @@ test("bodies may be JSON, gzipped JSON, a form, multipart or a query", async () 
   expect(seen.toSorted()).toEqual(["a ü", "b", "c", "d ü", "e f", "hi"]);
 });
 
+test("a body of another type counts as none for bots and as JSON for the control routes", async () => {
+  const request = { method: "POST", body: JSON.stringify({ bot, chat_id: 71, person: 71, text: "x" }) };
+  const answer = await fetch(`${sim.url}/bot${token}/sendMessage`, request);
+  expect(await answer.json()).toMatchObject({ description: "Bad Request: message text is empty" });
+  expect((await fetch(`${sim.url}/simulator/say`, request)).status).toBe(200);
+});
+
 test("a chunked body is read, also in pieces and after 100 Continue", async () => {
   sim.api.people.person(72).say(bot, "hi");
   const body = '{"chat_id":72,"text":"ünits"}';
