@@ -28,18 +28,16 @@ export class Bodies {
     this.limits = limits;
   }
 
-  /** Keeps the body of an entry of `lane` if the limits allow. */
+  /** Keeps the body of the entry just added to `lane` if the limits allow. */
   keep(lane: Lane, seq: Seq, body: Body): void {
-    if (this.bytes + body.size > this.limits.bodiesMaxBytes) return;
+    // Only what is due soon: bodies from the end of a long lane would keep out those that are fetched for its head.
+    if (lane.size > this.limits.laneBodiesMax || this.bytes + body.size > this.limits.bodiesMaxBytes) return;
     if (lane.head === seq) {
-      if (lane.body !== undefined) return;
       lane.body = body;
+      this.bytes += body.size;
     } else {
-      lane.laterBodies ??= new Map();
-      if (lane.laterBodies.size >= this.limits.laneBodiesMax - 1 || lane.laterBodies.has(seq)) return;
-      lane.laterBodies.set(seq, body);
+      this.keepLater(lane, seq, body);
     }
-    this.bytes += body.size;
   }
 
   /** Takes the body of the head out of memory; undefined where it has to be fetched. */
@@ -63,16 +61,22 @@ export class Bodies {
     this.queue = [];
     for (let from = 0; from < asked.length; from += fetchMaxLanes) {
       const group = asked.slice(from, from + fetchMaxLanes);
-      const mayPrefetch = this.bytes < this.limits.bodiesMaxBytes / 2;
-      const seqs = group.flatMap(({ lane }) =>
-        lane.first(mayPrefetch ? this.limits.laneBodiesMax : 1).filter((seq) => lane.laterBodies?.has(seq) !== true),
-      );
-      try {
-        const bodies = await this.partition.bodies(seqs);
-        for (const { lane, done } of group) done({ kind: this.place(lane, bodies) });
-      } catch (error) {
-        for (const { done } of group) done({ kind: "failed", error });
+      const bodies = await this.read(group.map(({ lane }) => lane));
+      for (const { lane, done } of group) {
+        done("error" in bodies ? { kind: "failed", error: bodies.error } : { kind: this.place(lane, bodies) });
       }
+    }
+  }
+
+  private async read(lanes: readonly Lane[]): Promise<ReadonlyMap<Seq, Body> | { readonly error: unknown }> {
+    const mayPrefetch = this.bytes < this.limits.bodiesMaxBytes / 2;
+    const seqs = lanes.flatMap((lane) =>
+      lane.first(mayPrefetch ? this.limits.laneBodiesMax : 1).filter((seq) => lane.laterBodies?.has(seq) !== true),
+    );
+    try {
+      return await this.partition.bodies(seqs);
+    } catch (error) {
+      return { error };
     }
   }
 
@@ -84,8 +88,15 @@ export class Bodies {
     this.bytes += head.size;
     for (const seq of lane.first(this.limits.laneBodiesMax)) {
       const body = bodies.get(seq);
-      if (body !== undefined && seq !== lane.head) this.keep(lane, seq, body);
+      if (body !== undefined && seq !== lane.head) this.keepLater(lane, seq, body);
     }
     return "fetched";
+  }
+
+  private keepLater(lane: Lane, seq: Seq, body: Body): void {
+    if (this.bytes + body.size > this.limits.bodiesMaxBytes) return;
+    lane.laterBodies ??= new Map();
+    lane.laterBodies.set(seq, body);
+    this.bytes += body.size;
   }
 }
