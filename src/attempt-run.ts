@@ -5,12 +5,13 @@
  *        └─ deadline: revoked ──► effects in flight ended ──► over      (the handler itself may hang for ever: nothing waits for it)
  *
  * How this goes wrong, and what answers it: a handler that never ends → the deadline; a handler that ends while a call it did not
- * await is open → `over` waits for the call; a call that ends after the revocation → remembered, then rejected; a handler that goes
- * on after its revocation → each further effect is rejected before it starts.
+ * await is open → `over` waits for the call, and an outage or a shutdown that cuts it short counts as the handler's own end; a call
+ * that ends after the revocation → remembered, then rejected; a handler that goes on after its revocation → each further effect is
+ * rejected before it starts.
  */
 import type { Attempt, RememberedAnswer, SendAnswer } from "./attempts.ts";
 import type { Body, Send } from "./inbox/inbox.ts";
-import { Fault } from "./faults.ts";
+import { Fault, faultOf, isOutage } from "./faults.ts";
 import type { BotId, LaneKey, Seq } from "./ids.ts";
 import type { Lane } from "./lanes.ts";
 
@@ -100,6 +101,7 @@ export class AttemptRun implements Attempt {
 
   /** Gives the attempt up: no effect starts any more. Over when those in flight have ended. */
   revoke(by: Revoker): void {
+    this.replaceReturn({ kind: "revoked", by });
     this.ended({ kind: "revoked", by });
   }
 
@@ -110,13 +112,15 @@ export class AttemptRun implements Attempt {
 
   async effect<T>(run: () => Promise<T>): Promise<T> {
     if (this.revoked) throw this.revocation();
-    // A bot's own timer may fire long after its update was settled: an ordinary call then, of no attempt.
-    if (this.isOver) return run();
     this.inFlight++;
     try {
       const result = await run();
       if (this.revoked) throw this.revocation();
       return result;
+    } catch (error) {
+      const fault = faultOf(error);
+      if (fault !== undefined && isOutage(fault)) this.replaceReturn({ kind: "threw", error });
+      throw error;
     } finally {
       this.inFlight--;
       if (this.inFlight === 0 && this.end !== undefined) this.close();
@@ -128,6 +132,7 @@ export class AttemptRun implements Attempt {
     payload: string,
     run: () => Promise<T>,
   ): Promise<T | RememberedAnswer> {
+    // A bot's own timer may fire long after its update was settled: an ordinary call then, of no attempt.
     if (this.isOver && !this.revoked) return run();
     const call = this.calls++;
     const before = this.earlier.length === 0 ? undefined : this.earlier.find((send) => send.call === call);
@@ -183,6 +188,13 @@ export class AttemptRun implements Attempt {
     // A failed attempt is replaced by the next one: whatever its handler still does beside that must have no effect.
     if (end.kind !== "returned") this.revoked = true;
     if (this.inFlight === 0) this.close();
+  }
+
+  /** A handler that has returned does not await what is still open: the failure of that would go by unseen, and the update with it. */
+  private replaceReturn(end: AttemptEnd): void {
+    if (this.end !== returned || this.isOver) return;
+    this.end = end;
+    this.revoked = true;
   }
 
   private close(): void {

@@ -43,12 +43,37 @@ export class Fault extends Error {
   }
 }
 
-/** Finds the Fault behind wrappers such as grammY's BotError and HttpError (`error`) or `cause`; undefined where there is none. */
+/**
+ * Finds the Fault behind wrappers such as grammY's BotError and HttpError (`error`) or `cause`; undefined where there is none.
+ * Never throws, whatever a handler has thrown.
+ */
 export function faultOf(error: unknown): Fault | undefined {
-  let at: unknown = error;
-  for (let depth = 0; depth < 8 && typeof at === "object" && at !== null; depth++) {
-    if (at instanceof Fault) return at;
-    at = "error" in at && at.error !== undefined ? at.error : "cause" in at ? at.cause : undefined;
+  try {
+    let at: unknown = error;
+    for (let depth = 0; depth < 8 && typeof at === "object" && at !== null; depth++) {
+      if (at instanceof Fault) return at;
+      at = "error" in at && at.error !== undefined ? at.error : "cause" in at ? at.cause : undefined;
+    }
+  } catch {
+    // A getter or proxy that throws when looked at hides no Fault of ours.
   }
   return undefined;
+}
+
+/** Whether what ended with `fault` is to be waited out, uncounted: the world outside, a shutdown, a claim lost. */
+export function isOutage(fault: Fault): boolean {
+  switch (fault.code) {
+    case "unavailable":
+    case "attempt_revoked":
+    case "token_refused":
+    case "inbox_refused":
+    case "inbox_fenced":
+      return true;
+    case "inbox_locked":
+    case "format_newer":
+    case "settings_invalid":
+    case "module_invalid":
+    case "usage":
+      return false;
+  }
 }

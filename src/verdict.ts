@@ -1,6 +1,6 @@
 /** What becomes of an update after an attempt: the rules of retry and death, without any I/O. */
 import type { AttemptEnd } from "./attempt-run.ts";
-import { type Fault, faultOf } from "./faults.ts";
+import { type Fault, faultOf, isOutage } from "./faults.ts";
 
 export interface VerdictLimits {
   readonly attemptsMax: number;
@@ -34,23 +34,6 @@ export function judge(end: AttemptEnd, attemptsBefore: number, isStopping: boole
     return isStopping ? { kind: "kept" } : { kind: "outage", retryAfterMs: fault.retryAfterMs, fault };
   }
   return handlerFault(describe(end.error, limits.errorMaxChars), attemptsBefore, limits);
-}
-
-function isOutage(fault: Fault): boolean {
-  switch (fault.code) {
-    case "unavailable":
-    case "attempt_revoked":
-    case "token_refused":
-    case "inbox_refused":
-    case "inbox_fenced":
-      return true;
-    case "inbox_locked":
-    case "format_newer":
-    case "settings_invalid":
-    case "module_invalid":
-    case "usage":
-      return false;
-  }
 }
 
 function handlerFault(error: string, attemptsBefore: number, limits: VerdictLimits): Verdict {

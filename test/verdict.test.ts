@@ -1,0 +1,70 @@
+import { expect, test } from "bun:test";
+import { BotError, type Context, GrammyError } from "grammy";
+import { limits } from "../config/limits.ts";
+import { Fault } from "../src/faults.ts";
+import { judge, type Verdict } from "../src/verdict.ts";
+
+const threw = (error: unknown, attemptsBefore = 0, isStopping = false): Verdict =>
+  judge({ kind: "threw", error }, attemptsBefore, isStopping, limits.pipeline);
+
+test("a handler that returns is done, also during a shutdown", () => {
+  for (const isStopping of [false, true]) {
+    expect(judge({ kind: "returned" }, 4, isStopping, limits.pipeline)).toEqual({ kind: "done" });
+  }
+});
+
+test("a handler's own fault waits 1, 4, 15 and 60 s, and is dead at the fifth", () => {
+  const verdicts = [0, 1, 2, 3, 4, 5].map((before) => threw(new Error("broken"), before));
+  const waits = verdicts.map((verdict) =>
+    verdict.kind === "retry" ? [verdict.attempts, verdict.waitMs] : verdict.kind,
+  );
+  expect(waits).toEqual([[1, 1_000], [2, 4_000], [3, 15_000], [4, 60_000], "dead", "dead"]);
+  expect(verdicts[4]).toEqual({ kind: "dead", attempts: 5, error: "Error: broken" });
+});
+
+test("a handler that outlives its deadline has failed, and the error says so", () => {
+  const verdict = judge({ kind: "revoked", by: "deadline" }, 0, false, limits.pipeline);
+  expect(verdict).toMatchObject({ kind: "retry", attempts: 1, error: "the handler did not end within 30000 ms" });
+});
+
+test("a shutdown counts nothing: neither what it revoked nor the outage that it is", () => {
+  expect(judge({ kind: "revoked", by: "shutdown" }, 4, true, limits.pipeline)).toEqual({ kind: "kept" });
+  expect(threw(new Fault("unavailable", "shutdown"), 4, true)).toEqual({ kind: "kept" });
+});
+
+test("an outage is never an attempt, however often it comes, and carries how long to wait", () => {
+  const fault = new Fault("unavailable", "flood", { retryAfterMs: 7_000 });
+  expect(threw(new BotError(fault, {} as Context), 4)).toEqual({ kind: "outage", retryAfterMs: 7_000, fault });
+  const refused = new Fault("token_refused", "401");
+  expect(threw(refused, 4)).toEqual({ kind: "outage", retryAfterMs: undefined, fault: refused });
+});
+
+test("a fault of botfleet that is no outage, and a refusal of Telegram, are the handler's", () => {
+  const refusal = new GrammyError("m", { ok: false, error_code: 400, description: "Bad Request" }, "sendMessage", {});
+  expect(threw(new Fault("settings_invalid", "x")).kind).toBe("retry");
+  expect(threw(refusal).kind).toBe("retry");
+});
+
+test("the error of a dead letter is that of the handler, not of its wrapper, and short", () => {
+  const errorOf = (thrown: unknown): string => (threw(thrown, 4) as { error: string }).error;
+  expect(errorOf(new BotError(new TypeError("x is undefined"), {} as Context))).toBe("TypeError: x is undefined");
+  expect(errorOf("just text")).toBe("thrown: just text");
+  expect(errorOf(undefined)).toBe("thrown: undefined");
+  expect(errorOf(new Error("long ".repeat(10_000)))).toHaveLength(limits.pipeline.errorMaxChars);
+});
+
+test("whatever was thrown, a verdict is found", () => {
+  const hostile = new Proxy(new Error("x"), {
+    get: () => {
+      throw new Error("get");
+    },
+    has: () => {
+      throw new Error("has");
+    },
+  });
+  const noText = { toString: null, valueOf: null };
+  for (const thrown of [hostile, noText, Object.create(null), Symbol("s"), () => {}, 10n]) {
+    expect(threw(thrown).kind).toBe("retry");
+  }
+  expect(threw(hostile)).toMatchObject({ error: "thrown: something that cannot be shown" });
+});
