@@ -136,22 +136,23 @@ export function createPolling(options: PollingOptions): Polling {
 
   async function append(updates: readonly Update[]): Promise<void> {
     if (!mayGoOn()) return;
-    const end = await inbox.append(claim, updates).then(
-      (appended) => ({ appended }),
-      (error: unknown) => ({ error }),
-    );
-    if ("error" in end) return refused(end.error);
+    let appended: Appended;
+    try {
+      appended = await inbox.append(claim, updates);
+    } catch (error) {
+      return notStored(error);
+    }
     appendFailures = 0;
     const next = (lastIdOf(updates) ?? offset - 1) + 1;
     const stuck = next === offset;
     offset = next;
     journal.recover();
-    events.onAppended(end.appended);
+    events.onAppended(appended);
     // A server that sends again what it was told to forget must not be asked without pause.
     if (stuck) await sleep(clock, limits.retryFirstMs, signal);
   }
 
-  async function refused(error: unknown): Promise<void> {
+  async function notStored(error: unknown): Promise<void> {
     const fault = faultOf(error);
     if (fault?.code === "inbox_fenced") {
       options.loseClaim();

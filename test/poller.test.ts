@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { Fault } from "../src/faults.ts";
 import { toBotId, toToken } from "../src/ids.ts";
 import type { Update } from "../src/ids.ts";
+import type { Appended } from "../src/inbox/inbox.ts";
 import { createPoller } from "../src/poller.ts";
 import type { Poller, PollerEvents, PollerOptions } from "../src/poller.ts";
 import type { Room } from "../src/room.ts";
@@ -32,6 +33,7 @@ const no = (code: number, description: string, parameters?: { retry_after: numbe
   ...(parameters && { parameters }),
 });
 const updates = (...ids: unknown[]): Answer => ok(ids.map((id) => ({ update_id: id, message: {} })));
+const stored: Appended = { stored: 1, known: 0, malformed: 0 };
 const outage = new Fault("unavailable", "Bot 4242: no answer to getUpdates (closed ECONNRESET).");
 
 class World {
@@ -40,7 +42,7 @@ class World {
   /** What the next requests get; afterwards: getMe and deleteWebhook succeed, a poll stays open until it is aborted. */
   readonly answers: Record<Method, Step[]>;
   readonly appended: unknown[][] = [];
-  append: () => Promise<{ stored: number; known: number }> = () => Promise.resolve({ stored: 1, known: 0 });
+  append: () => Promise<Appended> = () => Promise.resolve(stored);
   valid = true;
   room: { ready: Room["ready"]; wait: Room["wait"] } = {
     ready: () => true,
@@ -69,7 +71,7 @@ class World {
       limits,
       events: {
         onPoll: (outcome, count) => this.told.push(count === 0 ? outcome : `${outcome} ${count}`),
-        onAppended: ({ stored, known }) => this.told.push(`appended ${stored}+${known}`),
+        onAppended: (appended) => this.told.push(`appended ${appended.stored}+${appended.known}`),
         onAppendFailed: () => this.told.push("append failed"),
         onState: ({ phase }) => this.told.push(`> ${phase}`),
         onClaimLost: () => this.told.push("claim lost"),
@@ -160,12 +162,12 @@ test("the next offset is the last id of this batch plus one, also after the numb
 
 test("the next offset is not sent while the inbox is still writing", async () => {
   const world = new World({ getUpdates: [updates(7)] });
-  const written = Promise.withResolvers<{ stored: number; known: number }>();
+  const written = Promise.withResolvers<Appended>();
   world.append = () => written.promise;
   await world.start();
   await world.clock.advance(60_000);
   expect(world.offsets()).toEqual([0]);
-  written.resolve({ stored: 1, known: 0 });
+  written.resolve(stored);
   await settled();
   expect(world.offsets()).toEqual([0, 8]);
 });
@@ -182,7 +184,7 @@ test("after a failed append the same offset is polled again, each time later, ne
   expect(Math.min(...gaps)).toBeGreaterThanOrEqual(600);
   expect(gaps.slice(0, 3)).toEqual([600, 1_200, 2_400]);
   expect(Math.max(...gaps)).toBeLessThanOrEqual(30_000 * 1.25);
-  world.append = () => Promise.resolve({ stored: 1, known: 0 });
+  world.append = () => Promise.resolve(stored);
   await world.clock.advance(60_000);
   expect(world.offsets().at(-1)).toBe(8);
   expect(world.poller.state()).toMatchObject({ phase: "polling", error: undefined });
@@ -193,7 +195,7 @@ test("whatever an append rejects with, polling goes on", async () => {
     const world = new World({ getUpdates: [updates(7), updates(7)] });
     let first = true;
     world.append = () => {
-      if (!first) return Promise.resolve({ stored: 1, known: 0 });
+      if (!first) return Promise.resolve(stored);
       first = false;
       return Promise.reject(error);
     };
@@ -212,6 +214,8 @@ test.each<[string, Step]>([
   ["403", no(403, "Forbidden")],
   ["429 without a time", no(429, "Too Many Requests")],
   ["a result that is no list", ok({ update_id: 1 })],
+  ["nothing for a result", ok(null)],
+  ["something like a list for a result", ok({ length: 1, 0: { update_id: 7 } })],
   ["a list without a usable id", ok([{ message: {} }, null, { update_id: "7" }, { update_id: -7 }])],
   ["an error of another kind", new TypeError("bug")],
 ])("%s for an answer is waited out, longer each time up to a cap, and stop ends the wait", async (_, step) => {
@@ -224,8 +228,24 @@ test.each<[string, Step]>([
   expect(new Set(gaps.slice(6))).toEqual(new Set([30_000]));
   expect(world.appended).toEqual([]);
   expect(new Set(world.offsets())).toEqual(new Set([0]));
+  expect(world.told.filter((line) => line.startsWith("restart"))).toEqual([]);
   await world.poller.stop();
   expect(world.clock.pending()).toBe(0);
+});
+
+test("a poll without updates shows that all is well again", async () => {
+  const world = await new World({ getUpdates: [outage, updates()] }).start();
+  await world.clock.advance(600);
+  expect(world.poller.state()).toMatchObject({ phase: "polling", error: undefined, polledAt: world.clock.now() });
+});
+
+test("a batch that was stored makes the next failed append a first one again", async () => {
+  const world = new World({ getUpdates: [updates(1), updates(1), updates(1), updates(2), updates(2)] });
+  let appends = 0;
+  world.append = () => (++appends === 3 ? Promise.resolve(stored) : Promise.reject(new Fault("inbox_refused", "full")));
+  await world.start();
+  await world.clock.advance(2_500);
+  expect(world.gapsMs()).toEqual([600, 1_200, 0, 600]);
 });
 
 test("a success makes the next failure a first one again", async () => {
@@ -380,19 +400,21 @@ test("stop aborts the open poll and nothing is sent afterwards", async () => {
   await world.poller.stop();
   await world.clock.advance(3_600_000);
   expect(world.polls()).toHaveLength(1);
-  expect(world.poller.state().phase).toBe("stopped");
+  expect(world.poller.state()).toMatchObject({ phase: "stopped", error: undefined });
+  // The poll that was called off is no failure.
+  expect(world.told).toEqual(["> polling", "> stopped"]);
 });
 
 test("stop waits for the append in flight, confirms nothing and polls no more", async () => {
   const world = new World({ getUpdates: [updates(7)] });
-  const written = Promise.withResolvers<{ stored: number; known: number }>();
+  const written = Promise.withResolvers<Appended>();
   world.append = () => written.promise;
   await world.start();
   let stopped = false;
   const stopping = world.poller.stop().then(() => (stopped = true));
   await settled();
   expect(stopped).toBe(false);
-  written.resolve({ stored: 1, known: 0 });
+  written.resolve(stored);
   await stopping;
   expect(world.sent.map(({ method }) => method)).toEqual(["getMe", "getUpdates"]);
 });

@@ -21,7 +21,6 @@ export function createFetchTransport({
 }: FetchTransportOptions): Transport {
   return {
     async exchange({ url, body, contentType, maxMs, signal }: HttpRequest): Promise<HttpReply> {
-      if (signal?.aborted === true) return failed("aborted");
       const controller = new AbortController();
       let why: ExchangeFailure | undefined;
       const end = (reason: ExchangeFailure): void => {
