@@ -42,7 +42,7 @@ export function chatTypeOf(id: number): ChatType {
 export class Chat {
   readonly id: number;
   type: ChatType;
-  title: string;
+  #title: string | undefined;
   /** `@name` without the @. */
   username: string | undefined;
   refused: Refusal | undefined;
@@ -58,8 +58,16 @@ export class Chat {
   constructor(id: number, historyMax: number) {
     this.id = id;
     this.type = chatTypeOf(id);
-    this.title = id > 0 ? `Person ${id}` : `Group ${-id}`;
     this.#historyMax = historyMax;
+  }
+
+  /** Name of the person or group. */
+  get title(): string {
+    return this.#title ?? (this.id > 0 ? `Person ${this.id}` : `Group ${-this.id}`);
+  }
+
+  set title(title: string) {
+    this.#title = title;
   }
 
   /** The newest messages, oldest first. */

@@ -31,8 +31,8 @@ export interface OracleReport {
 interface ChatState {
   readonly bot: number;
   readonly chat: number;
-  /** Messages not answered yet, and when they were sent. */
-  readonly open: Map<number, number>;
+  /** Messages not answered yet, and when they were sent. Absent while there are none: most chats of a big load are quiet. */
+  open: Map<number, number> | undefined;
   /** Highest number sent; -1 before the first. */
   last: number;
   /** Highest number answered. */
@@ -94,6 +94,7 @@ export class Oracle {
     const chat = this.#chat(entry.bot, entry.chat);
     this.#sent++;
     chat.last = Math.max(chat.last, found.n);
+    chat.open ??= new Map();
     chat.open.set(found.n, entry.at);
   }
 
@@ -107,13 +108,14 @@ export class Oracle {
       this.#example(entry, found.n, "answers nothing that was sent");
       return;
     }
-    const sentAt = chat.open.get(found.n);
+    const sentAt = chat.open?.get(found.n);
     if (sentAt === undefined) {
       this.#doubled++;
       this.#example(entry, found.n, "answered again");
       return;
     }
-    chat.open.delete(found.n);
+    chat.open?.delete(found.n);
+    if (chat.open?.size === 0) chat.open = undefined;
     this.#answered++;
     this.#sample(entry.at - sentAt);
     if (found.n < chat.highest) {
@@ -128,7 +130,7 @@ export class Oracle {
     let chats = this.#bots.get(bot);
     if (chats === undefined) this.#bots.set(bot, (chats = new Map()));
     let state = chats.get(chat);
-    if (state === undefined) chats.set(chat, (state = { bot, chat, open: new Map(), last: -1, highest: -1 }));
+    if (state === undefined) chats.set(chat, (state = { bot, chat, open: undefined, last: -1, highest: -1 }));
     return state;
   }
 
@@ -140,7 +142,7 @@ export class Oracle {
     const examples: string[] = [];
     for (const chats of this.#bots.values()) {
       for (const { bot, chat, open } of chats.values()) {
-        for (const n of open.keys()) {
+        for (const n of open?.keys() ?? []) {
           if (examples.length >= max) return examples;
           examples.push(`bot ${bot} chat ${chat} message ${n}: not answered`);
         }

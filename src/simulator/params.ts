@@ -47,10 +47,12 @@ export function chatOf(payload: Payload): number | undefined {
   return typeof value === "string" && /^-?\d+$/.test(value) ? Number(value) : undefined;
 }
 
+const noButtons: readonly (readonly Button[])[] = [];
+
 /** Rows of an inline or reply keyboard. */
 export function buttonsOf(payload: Payload): readonly (readonly Button[])[] {
   const markup = json(payload, "reply_markup");
-  if (typeof markup !== "object" || markup === null) return [];
+  if (typeof markup !== "object" || markup === null) return noButtons;
   const rows = "inline_keyboard" in markup ? markup.inline_keyboard : "keyboard" in markup ? markup.keyboard : [];
   if (!Array.isArray(rows)) return [];
   return rows.map((row) => (Array.isArray(row) ? row.map(button) : []));

@@ -98,7 +98,8 @@ test("bodies may be JSON, gzipped JSON, a form, multipart or a query", async () 
 });
 
 test("a body of another type counts as none for bots and as JSON for the control routes", async () => {
-  const request = { method: "POST", body: JSON.stringify({ bot, chat_id: 71, person: 71, text: "x" }) };
+  const body = JSON.stringify({ bot, chat_id: 71, person: 71, text: "x" });
+  const request = { method: "POST", headers: { "content-type": "text/plain" }, body };
   const answer = await fetch(`${sim.url}/bot${token}/sendMessage`, request);
   expect(await answer.json()).toMatchObject({ description: "Bad Request: message text is empty" });
   expect((await fetch(`${sim.url}/simulator/say`, request)).status).toBe(200);
