@@ -40,6 +40,10 @@ export const limits = {
     diskCheckMs: 5_000,
     /** Entries handed over in memory before the reader has taken them; beyond it they are read back from disk in order. */
     handoverMaxEntries: 20_000,
+    /** JSON text of their bodies, bytes; beyond it entries are handed over without, and the body is fetched when it is due. */
+    handoverMaxBytes: 64 * 1024 * 1024,
+    /** Entries read back from disk at a time, without bodies: holds the writes of others up for about a millisecond. */
+    readMaxEntries: 2_000,
     /** Wait between two tries to write while the store fails, ms. */
     writeRetryMs: 500,
     /** Pages of the write-ahead log after which it is folded into the database, 4 KiB each. */

@@ -58,9 +58,9 @@ class World {
       name: "shop",
       client: this.client(),
       inbox: {
-        append: (_, batch) => {
-          this.appended.push(batch.map((update: Update) => update.update_id));
-          return this.append();
+        append: async (_, batch) => {
+          this.appended.push(batch.map((update: Update | null) => update?.update_id));
+          return { ...(await this.append()), malformed: 0 };
         },
       },
       claim: { bot: toBotId(4242), token: "", valid: () => this.valid },

@@ -79,6 +79,8 @@ export interface Appended {
   readonly stored: number;
   /** Updates that had been appended before (settled or not) and were ignored. */
   readonly known: number;
+  /** Elements that became dead letters at once; one that is a dead letter already is not counted again. */
+  readonly malformed: number;
 }
 
 export interface DeadLetter {
@@ -96,8 +98,11 @@ export interface DeadLetter {
   readonly effectsUnknown: boolean;
 }
 
-/** `effects_unknown`: retrying may repeat what the crashed attempt already did; ask again with `again: true`. */
-export type LetterRetry = "retried" | "absent" | "effects_unknown";
+/**
+ * `effects_unknown`: retrying may repeat what the crashed attempt already did; ask again with `again: true`.
+ * `malformed`: it never was an update and cannot become one.
+ */
+export type LetterRetry = "retried" | "absent" | "effects_unknown" | "malformed";
 
 export interface DeadLetters {
   /** In order of death, after the letter `after`, at most `max`. */
@@ -123,7 +128,10 @@ export interface Inbox {
    * Does not promise that a handler has seen them.
    */
   append(claim: BotClaim, updates: readonly Update[]): Promise<Appended>;
-  /** Begins to hand out a partition: first what is unsettled, in order, then what arrives. Once per partition and claim. */
+  /**
+   * Begins to hand out a partition: first what is unsettled, in order, then what arrives. Once per partition and claim: opened under
+   * a new claim, the partition opened before ends (its `next` resolves with nothing, its writes are fenced).
+   */
   open(claim: PartitionClaim): Promise<Partition>;
   readonly partitions: number;
   readonly deadLetters: DeadLetters;
@@ -132,7 +140,10 @@ export interface Inbox {
   state(): InboxState;
   /** Calls `changed` whenever `state()` may answer differently. Returns how to stop listening. */
   onState(changed: (state: InboxState) => void): () => void;
-  /** Writes what is pending, records a clean end and closes. `next` of every partition then resolves with nothing. */
+  /**
+   * Writes what is pending, records a clean end and closes. `next` of every partition then resolves with nothing. What cannot be
+   * written just now is not waited for: it rejects with `unavailable`, and its entries are handed out again after the next start.
+   */
   stop(): Promise<void>;
 }
 
@@ -142,11 +153,14 @@ export interface Partition {
    * inbox has stopped. An entry is never handed out while an older one of its partition is not.
    */
   next(max: number): Promise<readonly Entry[]>;
-  /** Bodies of unsettled entries; an entry settled meanwhile is absent. */
+  /**
+   * Bodies of unsettled entries; an entry settled meanwhile is absent, as is one whose stored text has become unreadable (it becomes
+   * a dead letter). Waits out a store that fails; rejects with `unavailable` once the inbox has stopped.
+   */
   bodies(seqs: readonly Seq[]): Promise<ReadonlyMap<Seq, Body>>;
-  /** Resolves when the marks are durable (waits out a store that fails). */
+  /** Resolves when the marks are durable (waits out a store that fails). A mark of a settled entry has no effect. Rejects with `inbox_fenced`. */
   mark(marks: readonly Mark[]): Promise<void>;
-  /** Resolves when the outcome is durable (waits out a store that fails). Rejects with `inbox_fenced`. */
+  /** Resolves when the outcome is durable (waits out a store that fails). Settling twice changes nothing. Rejects with `inbox_fenced`. */
   settle(seq: Seq, outcome: Outcome): Promise<void>;
   /** Every entry below is durably settled. */
   settledBelow(): Seq;

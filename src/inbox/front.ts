@@ -1,0 +1,175 @@
+/** The inbox of a single process over any store: one partition, everything that is the same for SQLite and memory. */
+import type { Clock } from "../clock.ts";
+import { Fault } from "../faults.ts";
+import { type BotId, toSeq, type Update } from "../ids.ts";
+import type { BotClaim, PartitionClaim } from "../leases/leases.ts";
+import type { Log } from "../log.ts";
+import { DiskWatch, type DiskLimits } from "./disk-watch.ts";
+import { encode, letterOf } from "./encoding.ts";
+import { GroupCommit, type GroupLimits } from "./group-commit.ts";
+import type { HandOverLimits } from "./hand-over.ts";
+import type { Appended, DeadLetters, Inbox, InboxState } from "./inbox.ts";
+import { FrontPartition } from "./partition.ts";
+import type { InboxStore, LetterResult, LetterWrite } from "./store.ts";
+
+export interface FrontOptions {
+  readonly store: InboxStore;
+  readonly clock: Clock;
+  readonly limits: GroupLimits & HandOverLimits & DiskLimits;
+  readonly log?: Pick<Log, "info" | "warn" | "error">;
+  /** Free bytes where the store lives; absent: never `full`. */
+  readonly freeBytes?: () => Promise<number>;
+  /** The store is lost for good: end the process with exit 1, a new one recovers. */
+  readonly onBroken?: (reason: unknown) => void;
+  /** `writes` became durable together in `ms`. */
+  readonly onFlushed?: (writes: number, ms: number) => void;
+}
+
+export function createInbox(options: FrontOptions): Inbox {
+  return new Front(options);
+}
+
+class Front implements Inbox {
+  readonly partitions = 1;
+  readonly deadLetters: DeadLetters;
+  readonly #options: FrontOptions;
+  readonly #commits: GroupCommit;
+  readonly #disk: DiskWatch | undefined;
+  readonly #listeners = new Set<(state: InboxState) => void>();
+  #partition: FrontPartition | undefined;
+  #state: InboxState = "ok";
+  #settledBelow = toSeq(0);
+  #isReadFailing = false;
+  #stopped: Promise<void> | undefined;
+
+  constructor(options: FrontOptions) {
+    const { store, clock, limits, freeBytes, log } = options;
+    this.#options = options;
+    this.#commits = new GroupCommit({
+      commit: (group) => store.commit(group),
+      clock,
+      limits,
+      onCommitted: (stored, settledBelow, writes, ms) => {
+        if (settledBelow > this.#settledBelow) this.#settledBelow = settledBelow;
+        this.#partition?.handOver.offer(stored);
+        this.#refreshState();
+        options.onFlushed?.(writes, ms);
+      },
+      onFailed: (error) => {
+        this.#partition?.handOver.doubt();
+        if (this.#state !== "failing") log?.error("the inbox cannot be written; it is tried again", { error });
+        void this.#disk?.check(); // Never rejects.
+        this.#refreshState();
+      },
+    });
+    if (freeBytes !== undefined) {
+      const onChange = (): void => this.#refreshState();
+      this.#disk = new DiskWatch({ freeBytes, clock, limits, onChange, ...(log === undefined ? {} : { log }) });
+    }
+    void store.broken?.then((reason) => this.#break(reason)); // Never rejects, by contract.
+    this.deadLetters = {
+      list: async (filter) => (await this.#readOnce(() => store.letters(filter))).map(letterOf),
+      count: () => this.#readOnce(() => store.letterCounts()),
+      retry: async (id, { again }) => {
+        const { kind } = await this.#changeLetter({ kind: "retry", id, again });
+        return kind === "dropped" ? "absent" : kind;
+      },
+      drop: async (id) => ((await this.#changeLetter({ kind: "drop", id })).kind === "dropped" ? "dropped" : "absent"),
+    };
+  }
+
+  append(claim: BotClaim, batch: readonly Update[]): Promise<Appended> {
+    const valid = (): boolean => claim.valid();
+    if (!valid()) return Promise.reject(new Fault("inbox_fenced", `the claim on bot ${claim.bot} is lost`));
+    if (batch.length === 0) return Promise.resolve({ stored: 0, known: 0, malformed: 0 });
+    const encoded = encode(claim.bot, batch, this.#options.clock.now());
+    return new Promise((resolve, reject) => this.#commits.add({ kind: "append", encoded, valid, resolve, reject }));
+  }
+
+  open(claim: PartitionClaim): Promise<FrontPartition> {
+    if (claim.partition !== 0) return Promise.reject(new RangeError(`there is no partition ${claim.partition}`));
+    if (this.#partition?.claim === claim) return Promise.reject(new Error("the partition is open under this claim"));
+    this.#partition?.replace();
+    const { store, clock, limits } = this.#options;
+    this.#partition = new FrontPartition({
+      claim,
+      store,
+      clock,
+      limits,
+      commits: this.#commits,
+      onRead: (error) => this.#noteRead(error),
+      settledBelow: () => this.#settledBelow,
+      onSettledBelow: (seq) => void (this.#settledBelow = seq > this.#settledBelow ? seq : this.#settledBelow),
+    });
+    if (this.#stopped !== undefined) this.#partition.end();
+    return Promise.resolve(this.#partition);
+  }
+
+  backlog(): Promise<ReadonlyMap<BotId, number>> {
+    return this.#readOnce(() => this.#options.store.backlog());
+  }
+
+  state(): InboxState {
+    return this.#state;
+  }
+
+  onState(changed: (state: InboxState) => void): () => void {
+    this.#listeners.add(changed);
+    return () => void this.#listeners.delete(changed);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    this.#disk?.stop();
+    this.#partition?.end();
+    const isWritten = await this.#commits.stop();
+    await this.#options.store.close(isWritten);
+  }
+
+  #break(reason: unknown): void {
+    this.#commits.break(reason);
+    this.#disk?.stop();
+    this.#refreshState();
+    this.#options.log?.error("the inbox is broken; the process has to be started again", { error: reason });
+    this.#options.onBroken?.(reason);
+  }
+
+  async #readOnce<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      throw new Fault("unavailable", `the inbox cannot be read: ${String(error)}`, { cause: error });
+    }
+  }
+
+  /** A change whose answer was lost finds no letter the second time: so it is asked first whether there is one. */
+  async #changeLetter(write: LetterWrite): Promise<LetterResult> {
+    const found = await this.deadLetters.list({ after: write.id - 1, max: 1 });
+    if (found[0]?.id !== write.id) return { kind: "absent" };
+    return await new Promise((resolve, reject) =>
+      this.#commits.add({ kind: "letter", write, valid: () => true, resolve, reject }),
+    );
+  }
+
+  #noteRead(error: unknown): void {
+    const isFailing = error !== undefined;
+    if (isFailing && !this.#isReadFailing) {
+      this.#options.log?.error("the inbox cannot be read; it is tried again", { error });
+    }
+    this.#isReadFailing = isFailing;
+    this.#refreshState();
+  }
+
+  #refreshState(): void {
+    const isFailing = this.#commits.isFailing() || this.#isReadFailing;
+    const state = isFailing ? "failing" : this.#disk?.isFull() === true ? "full" : "ok";
+    if (state === this.#state) return;
+    if (this.#state === "failing") this.#options.log?.info("the inbox can be written again");
+    this.#state = state;
+    for (const changed of this.#listeners) changed(state);
+  }
+}

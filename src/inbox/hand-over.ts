@@ -1,0 +1,127 @@
+/**
+ * Hands the entries of a partition to its reader, in rising seq and each once. Two ways lead there:
+ *
+ *     memory   an append just became durable ──► ready ──► next
+ *     store    next ──► read a chunk above `upTo` ──► ready ──► next
+ *
+ * The store is read at the start, after more entries than `handoverMaxEntries` waited (the further ones are dropped from memory), and
+ * after a commit that failed (it may have stored entries that nobody told us of). While entries above `upTo` may be in the store
+ * only, whatever arrives is dropped as well: it must not overtake them. Back to memory once the store has been read to its end.
+ */
+import { type Clock, sleep } from "../clock.ts";
+import { toSeq } from "../ids.ts";
+import { entryOf } from "./encoding.ts";
+import type { Entry } from "./inbox.ts";
+import type { InboxStore } from "./store.ts";
+
+export interface HandOverLimits {
+  readonly handoverMaxEntries: number;
+  readonly handoverMaxBytes: number;
+  readonly readMaxEntries: number;
+  readonly writeRetryMs: number;
+}
+
+export interface HandOverOptions {
+  readonly read: InboxStore["unsettled"];
+  readonly clock: Clock;
+  readonly limits: HandOverLimits;
+  /** The store could not be read; it is tried again. */
+  readonly onReadFailed: (error: unknown) => void;
+}
+
+export class HandOver {
+  readonly #options: HandOverOptions;
+  readonly #ended = new AbortController();
+  #ready: Entry[] = [];
+  #readyBytes = 0;
+  /** Every entry up to here has been put into `ready`. */
+  #upTo = toSeq(0);
+  /** Entries up to here may be in the store only. */
+  #droppedUpTo = toSeq(0);
+  /** The store may hold entries that we were never told of. */
+  #isUnsure = true;
+  #doubts = 0;
+  #wake: (() => void) | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: HandOverOptions) {
+    this.#options = options;
+  }
+
+  /** Entries that became durable, in rising seq over all calls. */
+  offer(entries: readonly Entry[]): void {
+    const { handoverMaxEntries, handoverMaxBytes } = this.#options.limits;
+    for (const entry of entries) {
+      // Read back already: its commit was answered later than a read that saw it.
+      if (entry.seq <= this.#upTo) continue;
+      if (this.#mustRead() || this.#ready.length >= handoverMaxEntries) {
+        this.#droppedUpTo = entry.seq;
+        continue;
+      }
+      const size = entry.body?.size ?? 0;
+      const isHeavy = this.#readyBytes + size > handoverMaxBytes;
+      if (!isHeavy) this.#readyBytes += size;
+      this.#ready.push(isHeavy ? { ...entry, body: undefined } : entry);
+      this.#upTo = entry.seq;
+    }
+    this.#wakeUp();
+  }
+
+  /** A commit failed: whether it stored entries is not known. */
+  doubt(): void {
+    this.#doubts++;
+    this.#isUnsure = true;
+    this.#wakeUp();
+  }
+
+  /** As `Partition.next`. */
+  next(max: number): Promise<readonly Entry[]> {
+    const turn = this.#turn.then(() => this.#take(max));
+    this.#turn = turn;
+    return turn;
+  }
+
+  /** From now on `next` resolves with nothing. */
+  end(): void {
+    this.#ended.abort();
+    this.#ready = [];
+    this.#wakeUp();
+  }
+
+  async #take(max: number): Promise<readonly Entry[]> {
+    while (!this.#ended.signal.aborted) {
+      if (this.#ready.length > 0) {
+        const taken = this.#ready.splice(0, max);
+        for (const { body } of taken) this.#readyBytes -= body?.size ?? 0;
+        return taken;
+      }
+      if (this.#mustRead()) await this.#readBack();
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    return [];
+  }
+
+  async #readBack(): Promise<void> {
+    const { read, clock, limits, onReadFailed } = this.#options;
+    const { readMaxEntries: max, writeRetryMs } = limits;
+    const doubts = this.#doubts;
+    try {
+      const { entries, upTo } = await read(this.#upTo, max);
+      for (const stored of entries) this.#ready.push(entryOf(stored));
+      if (upTo > this.#upTo) this.#upTo = upTo;
+      if (entries.length < max && doubts === this.#doubts) this.#isUnsure = false;
+    } catch (error) {
+      onReadFailed(error);
+      await sleep(clock, writeRetryMs, this.#ended.signal);
+    }
+  }
+
+  #mustRead(): boolean {
+    return this.#isUnsure || this.#droppedUpTo > this.#upTo;
+  }
+
+  #wakeUp(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}
