@@ -99,10 +99,10 @@ test.each(wires)("%s shows no token: call, upload and exchange", async (_, bytes
 });
 
 test("a file whose own path or URL holds the token shows no token either", async () => {
-  const { api } = client("http://127.0.0.1:1");
+  const { api } = client(await answering(undefined));
   for (const source of [new URL(`http://127.0.0.1:1/file/bot${token}/photo.jpg`), `/nowhere/bot${token}/photo.jpg`]) {
     const error = await api.sendPhoto(7, new InputFile(source)).catch((thrown: unknown) => thrown);
-    expect(error).toBeInstanceOf(Error);
+    expect(String(error)).toContain("cannot be read");
     expect(printed(error)).not.toContain(secret);
   }
 });

@@ -1,0 +1,210 @@
+/** Poller and client against the simulated Bot API's own rules, on a fake clock. */
+import { expect, test } from "bun:test";
+import { createAbortListeners } from "../src/abort-listeners.ts";
+import { createAttemptScope } from "../src/attempts.ts";
+import { toBotId } from "../src/ids.ts";
+import type { Update } from "../src/ids.ts";
+import { createPoller } from "../src/poller.ts";
+import type { Poller } from "../src/poller.ts";
+import { faultKinds } from "../src/simulator/faults.ts";
+import { createFetch } from "../src/simulator/fetch.ts";
+import { createClient } from "../src/telegram/client.ts";
+import { createDeadlines } from "../src/telegram/deadlines.ts";
+import { createFetchTransport } from "../src/telegram/fetch-transport.ts";
+import { core } from "./simulator/core.ts";
+import type { Core } from "./simulator/core.ts";
+
+const limits = {
+  pollTimeoutS: 30,
+  pollMaxUpdates: 100,
+  pollGraceMs: 10_000,
+  retryFirstMs: 600,
+  retryCapMs: 30_000,
+  conflictWaitMs: 3_000,
+  disabledWaitsMs: [60_000, 120_000, 300_000, 600_000],
+};
+
+interface Run extends Core {
+  /** Texts in the order they were stored, each once. */
+  readonly stored: string[];
+  /** Ids that came again. */
+  readonly again: number[];
+  /** Outcomes of polls, each once. */
+  readonly outcomes: Set<string>;
+  /** A poller of this bot over the same store; the first is started. */
+  readonly newPoller: () => Poller;
+  readonly poller: Poller;
+}
+
+function run(): Run {
+  const world = core();
+  const { clock, api, bot } = world;
+  const known = new Set<number>();
+  const made = { ...world, stored: [] as string[], again: [] as number[], outcomes: new Set<string>() };
+  const listeners = createAbortListeners();
+  const deadlines = createDeadlines({ clock, tickMs: 200 });
+  const fetch = createFetch(api, { wayMs: 20 });
+  const client = createClient({
+    token: api.bot(bot).token,
+    apiRoot: "http://telegram.example",
+    transport: createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes: 8_000_000 }),
+    fetch,
+    deadlines,
+    listeners,
+    clock,
+    random: () => 0.5,
+    scope: createAttemptScope(),
+    limits: {
+      callMaxMs: 20_000,
+      uploadMaxMs: 60_000,
+      connectTries: 3,
+      connectRetryFirstMs: 100,
+      floodWaitMaxMs: 60_000,
+    },
+    events: { onCall: () => {}, onRetry: () => {} },
+  });
+
+  async function append(updates: readonly Update[]): Promise<{ stored: number; known: number; malformed: number }> {
+    await new Promise<void>((resolve) => clock.setTimer(resolve, 2));
+    const fresh = updates.filter(({ update_id: id }) => !known.has(id) || (made.again.push(id), false));
+    for (const update of fresh) {
+      known.add(update.update_id);
+      made.stored.push(update.message?.text ?? "");
+    }
+    return { stored: fresh.length, known: updates.length - fresh.length, malformed: 0 };
+  }
+
+  const newPoller = (): Poller =>
+    createPoller({
+      name: "shop",
+      client,
+      inbox: { append: (_, updates) => append(updates) },
+      claim: { bot: toBotId(bot), token: "", valid: () => true },
+      allowedUpdates: ["message"],
+      room: { ready: () => true, wait: () => Promise.resolve() },
+      clock,
+      random: () => 0.5,
+      limits,
+      events: {
+        onPoll: (outcome) => made.outcomes.add(outcome),
+        onAppended: () => {},
+        onAppendFailed: () => {},
+        onState: () => {},
+        onClaimLost: () => {},
+        onRestart: (words) => {
+          throw new Error(`restarted: ${words}`);
+        },
+      },
+    });
+  return { ...made, newPoller, poller: newPoller() };
+}
+
+const texts = (from: number, count: number): string[] => Array.from({ length: count }, (_, at) => `m${from + at}`);
+
+test("updates arrive in order and are confirmed at Telegram once they are stored", async () => {
+  const { poller, clock, say, stored, again, api, bot } = run();
+  const started = poller.start();
+  await clock.advance(1_000);
+  expect(await started).toMatchObject({ is_bot: true });
+  say(...texts(0, 250));
+  await clock.advance(1_000);
+  expect(stored).toEqual(texts(0, 250));
+  expect(again).toEqual([]);
+  expect(api.journal.counts(bot)).toMatchObject({ confirmed: 250 });
+  await poller.stop();
+});
+
+test.each(faultKinds)("no update is lost, doubled or out of order while polls end in %s", async (kind) => {
+  for (const when of ["before", "after"] as const) {
+    const { poller, clock, say, stored, again, api } = run();
+    void poller.start();
+    await clock.advance(1_000);
+    say(...texts(0, 3));
+    await clock.advance(200);
+    const fault = api.faults.add({ kind, when, method: "getUpdates", times: 4, delayMs: 5_000 });
+    say(...texts(3, 3));
+    await clock.advance(2_000);
+    say(...texts(6, 3));
+    await clock.advance(3_600_000);
+    expect(fault.struck).toBe(4);
+    expect(poller.state()).toMatchObject({ phase: "polling", error: undefined });
+    expect(stored).toEqual(texts(0, 9));
+    expect(again).toEqual([]);
+    await poller.stop();
+  }
+});
+
+test("ten minutes of random faults lose nothing", async () => {
+  const { poller, clock, say, stored, api, outcomes } = run();
+  void poller.start();
+  for (const kind of faultKinds) {
+    if (kind !== "401" && kind !== "404") api.faults.add({ kind, method: "getUpdates", probability: 0.1 });
+  }
+  for (let at = 0; at < 600; at++) {
+    say(`m${at}`);
+    await clock.advance(1_000);
+  }
+  api.faults.clear();
+  await clock.advance(120_000);
+  expect(stored).toEqual(texts(0, 600));
+  expect([...outcomes]).toEqual(expect.arrayContaining(["unavailable", "flood", "conflict", "updates"]) as string[]);
+  await poller.stop();
+});
+
+test("a webhook with waiting updates is deleted and they arrive", async () => {
+  const { poller, clock, call, say, stored } = run();
+  await call("setWebhook", { url: "https://shop.example/hook" });
+  say(...texts(0, 5));
+  void poller.start();
+  await clock.advance(5_000);
+  expect(stored).toEqual(texts(0, 5));
+  expect((await call("getWebhookInfo")).body.result).toMatchObject({ url: "" });
+  await poller.stop();
+});
+
+test("a revoked token disables the bot, and it goes on with all updates when the token is valid again", async () => {
+  const { poller, clock, say, stored, api, bot } = run();
+  void poller.start();
+  await clock.advance(1_000);
+  api.bot(bot).revoked = true;
+  await clock.advance(60_000);
+  expect(poller.state().phase).toBe("disabled");
+  say(...texts(0, 3));
+  api.bot(bot).revoked = false;
+  await clock.advance(600_000);
+  expect(poller.state().phase).toBe("polling");
+  expect(stored).toEqual(texts(0, 3));
+  await poller.stop();
+});
+
+test("two pollers of one bot survive each other's conflicts, and the one that stays receives everything", async () => {
+  const { poller, newPoller, clock, say, stored, outcomes } = run();
+  const other = newPoller();
+  void poller.start();
+  void other.start();
+  await clock.advance(120_000);
+  expect(outcomes).toContain("conflict");
+  await other.stop();
+  await clock.advance(60_000);
+  say(...texts(0, 3));
+  await clock.advance(1_000);
+  expect(stored).toEqual(texts(0, 3));
+  await poller.stop();
+});
+
+test("what was stored but not confirmed comes again after a restart, from offset 0", async () => {
+  const { poller, newPoller, clock, say, stored, again } = run();
+  void poller.start();
+  await clock.advance(1_000);
+  say(...texts(0, 3));
+  // The answer is on its way for 20 ms, the append takes 2: stop between the append and the next poll's arrival.
+  await clock.advance(30);
+  await poller.stop();
+  const next = newPoller();
+  void next.start();
+  say("m3");
+  await clock.advance(2_000);
+  expect(stored).toEqual(texts(0, 4));
+  expect(again.length).toBeGreaterThan(0);
+  await next.stop();
+});
