@@ -46,7 +46,7 @@ export function createLog({ level, secrets, output, now }: LogOptions): Log {
     fields: LogFields | undefined,
   ): void => {
     if (ranks[at] < ranks[level]) return;
-    lines[at](fields === undefined ? bound : { ...bound, ...plainOf(fields) }, "%s", toText(message, redact));
+    lines[at](fields === undefined ? bound : { ...bound, ...plainOf(fields) }, toText(message, redact));
   };
   const logWith = (bound: PlainFields): Log => ({
     debug: (message, fields) => write("debug", bound, message, fields),

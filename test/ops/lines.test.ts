@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { createLineOutput, type WriteBytes } from "../../src/ops/lines.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { systemClock } from "../../src/clock.ts";
 
 type Done = Parameters<WriteBytes>[2];
@@ -60,6 +61,19 @@ test("`flushed` resolves when everything taken is written, also when the reader 
   expect(await Promise.race([flushed, Promise.resolve("open")])).toBe("open");
   writes[1]?.done({ code: "EPIPE" }, 0);
   expect(await flushed).toBe("flushed");
+});
+
+test("a descriptor that takes nothing just now is tried again, and nothing is lost", async () => {
+  const { writes, writeBytes } = heldDescriptor();
+  const clock = new FakeClock();
+  const output = createLineOutput({ ...options, writeBytes, clock });
+  output.write("a\n");
+  writes[0]?.done({ code: "EAGAIN" }, 0);
+  output.write("b\n");
+  expect(writes).toHaveLength(1);
+  await clock.advance(20);
+  writes[1]?.done(null, 2);
+  expect(writes.map(({ text }) => text)).toEqual(["a\n", "a\n", "b\n"]);
 });
 
 const program = join(import.meta.dir, "fixtures/lines-program.ts");

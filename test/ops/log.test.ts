@@ -53,7 +53,7 @@ const plants: readonly (readonly [string, (log: ReturnType<typeof logWith>["log"
   ["a Fault", (log) => log.error("x", { error: new Fault("unavailable", `to ${token}`, { cause: fetchError() }) })],
   ["an error in a list", (log) => log.error("x", { errors: [fetchError()] })],
   ["a URL", (log) => log.info("x", { url: new URL(`https://api.telegram.org/bot${token}/getMe`) })],
-  ["text beyond what is kept", (log) => log.info("x", { text: "x".repeat(4_096 - 20) + token })],
+  ["text beyond what is kept", (log) => log.info("x", { text: "x".repeat(4_096 - 26) + token })],
 ];
 
 for (const [where, plant] of plants) {
@@ -112,7 +112,10 @@ test("whatever is handed in, a line of bounded length comes out and nothing is t
       throw new Error("no");
     },
   });
-  expect(lines().map((line) => line["msg"])).toEqual(["%s %d %j {}", "getter"]);
+  log.info("wide", Object.fromEntries(Array.from({ length: 100_000 }, (_, index) => [`field${index}`, index])));
+  expect(lines().map((line) => line["msg"])).toEqual(["%s %d %j {}", "getter", "wide"]);
+  // One field that cannot be written whole takes no other with it.
+  expect(lines()[0]).toMatchObject({ big: String(10n ** 30n), bytes: "<1000000 bytes>", nan: "NaN" });
   expect(text.join("").length).toBeLessThan(20_000);
 });
 

@@ -1,0 +1,78 @@
+/** Runs a module's middleware as one bot: a grammY Bot whose calls go through botfleet's client, and whose updates come from the inbox. */
+import { Bot, BotError } from "grammy";
+import type { UserFromGetMe } from "grammy/types";
+import { Fault, faultOf } from "../faults.ts";
+import type { Update } from "../ids.ts";
+import type { Client } from "../telegram/client.ts";
+import { createRedactor, type Redactor } from "../telegram/redactor.ts";
+import type { BotLog, BotModule } from "./bot.ts";
+
+export interface HostedBotOptions {
+  /** The configured name. */
+  readonly name: string;
+  readonly client: Pick<Client, "token" | "transformer" | "apiOptions">;
+  readonly module: BotModule;
+  readonly me: UserFromGetMe;
+  readonly log: BotLog;
+  /** Wall-clock ms. */
+  readonly now: () => number;
+}
+
+export interface HostedBot {
+  /**
+   * Runs the middleware on one update. Rejects with what the middleware threw, not with grammY's wrapper, which holds the context and
+   * with it the token; where what it threw holds the token, with a copy that does not (a Fault stays a Fault).
+   */
+  handle(update: Update): Promise<void>;
+}
+
+/** Rejects with `module_invalid` where the module cannot make its middleware. */
+export async function createHostedBot({ name, client, module, me, log, now }: HostedBotOptions): Promise<HostedBot> {
+  const bot = new Bot(client.token, { botInfo: me, client: client.apiOptions });
+  // Before anything of the module: what plugins install wraps the client, and nothing gets past it.
+  bot.api.config.use(client.transformer);
+  bot.use(await module.create({ name, me, log, now }));
+  const redactor = createRedactor(client.token);
+  return {
+    handle: (update) =>
+      bot.handleUpdate(update).catch((error: unknown) => {
+        throw withoutToken(error instanceof BotError ? error.error : error, redactor);
+      }),
+  };
+}
+
+const depthMax = 6;
+const valuesMax = 1_000;
+
+/** The thing itself where the token is nowhere in it. */
+function withoutToken(thrown: unknown, redactor: Redactor): unknown {
+  if (!holdsToken(thrown, redactor)) return thrown;
+  const fault = faultOf(thrown);
+  if (fault !== undefined) {
+    const { retryAfterMs } = fault;
+    return new Fault(fault.code, redactor.text(fault.message), retryAfterMs === undefined ? {} : { retryAfterMs });
+  }
+  const copy = new Error(redactor.text(thrown instanceof Error ? thrown.message : String(thrown)));
+  if (thrown instanceof Error) {
+    copy.name = redactor.text(String(thrown.name));
+    copy.stack = redactor.text(String(thrown.stack));
+  }
+  return copy;
+}
+
+/** Looks at everything that a log or `JSON.stringify` could print. What is too deep or too much to look at counts as holding it. */
+function holdsToken(thrown: unknown, redactor: Redactor): boolean {
+  const seen = new Set<object>();
+  const holds = (value: unknown, depth: number): boolean => {
+    if (typeof value === "string") return redactor.text(value) !== value;
+    if (typeof value !== "object" || value === null || seen.has(value)) return false;
+    if (depth > depthMax || seen.size >= valuesMax) return true;
+    seen.add(value);
+    return Object.getOwnPropertyNames(value).some((key) => holds((value as Record<string, unknown>)[key], depth + 1));
+  };
+  try {
+    return holds(thrown, 0);
+  } catch {
+    return true; // A getter that throws hides what it would have shown.
+  }
+}
