@@ -4,7 +4,9 @@
  *     export const updates = ["message", "callback_query"];        // Telegram's names; always sent as `allowed_updates`
  *     export default (given: Given) => new Composer<Context>();    // or the Composer itself
  *
- * A bot is ordinary grammY middleware; any grammY plugin works. It knows nothing of inbox, lanes, leases or databases.
+ * A bot is ordinary grammY middleware; any grammY plugin works. It knows nothing of inbox, lanes, leases or databases. It is no
+ * `Bot`: token, client and polling are botfleet's. What it keeps in memory is its own: other instances and the next start know
+ * nothing of it.
  */
 import type { Composer, Context } from "grammy";
 import type { Update as TelegramUpdate, UserFromGetMe } from "grammy/types";

@@ -121,6 +121,7 @@ function nameOf(index: number): string {
 
 test("what waits and what is at work comes from the status of the moment", async () => {
   let backlog = 3;
+  let state: "ok" | "failing" = "ok";
   const metrics = createMetrics({
     version: "1.2.3",
     histograms: true,
@@ -128,7 +129,7 @@ test("what waits and what is at work comes from the status of the moment", async
       status: () =>
         statusOf({
           bots: [{ name: "shop", id: 1, state: "full", since: 0, backlog }],
-          inbox: { state: "failing", deadLetters: 2 },
+          inbox: { state, deadLetters: 2 },
           pipeline: { inWork: 4, waiting: 5 },
         }),
     },
@@ -136,6 +137,7 @@ test("what waits and what is at work comes from the status of the moment", async
   made.push(metrics);
   await metrics.text();
   backlog = 9;
+  state = "failing";
   const text = await metrics.text();
   for (const line of [
     'botfleet_backlog_updates{bot="shop"} 9',
@@ -147,6 +149,7 @@ test("what waits and what is at work comes from the status of the moment", async
   ]) {
     expect(text.split("\n")).toContain(line);
   }
+  expect(text).not.toContain('state="ok"');
 });
 
 test("the process reports memory, CPU, event loop, files and what it is", async () => {
