@@ -116,6 +116,9 @@ export class Pipeline {
   private inHand = 0;
   private settling = 0;
   private isStopping = false;
+  private stopping: Promise<void> | undefined;
+  /** The claim is lost: whoever has it now handles what is left. */
+  private isFenced = false;
   private isPumping = false;
   private onIdle: (() => void) | undefined;
 
@@ -184,10 +187,14 @@ export class Pipeline {
 
   /**
    * Ends waits, lets handlers at work finish for `drainMaxMs`, then aborts their calls. Resolves when every outcome is durable; what
-   * was cut short stays in the inbox.
+   * was cut short stays in the inbox. Not before the inbox can write: whoever cannot wait that long sets a deadline.
    */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
     this.isStopping = true;
+    return (this.stopping ??= this.drain());
+  }
+
+  private async drain(): Promise<void> {
     this.waits.abort();
     for (const timer of this.waiting.values()) timer.cancel();
     this.waiting.clear();
@@ -222,31 +229,36 @@ export class Pipeline {
     if (this.isPumping) return;
     this.isPumping = true;
     try {
-      while (this.mayStart()) {
-        const lane = this.lanes.take();
-        if (lane === undefined) break;
-        this.inHand++;
-        if (this.extra(lane.head).suspicion === "alone") this.alone = lane;
-        else this.prepare(lane);
-      }
-      if (this.alone !== undefined && !this.isAloneRunning && this.inHand === 1 && this.mayRun()) {
-        this.isAloneRunning = true;
-        this.prepare(this.alone);
-      }
+      while (this.startNext());
     } finally {
       this.isPumping = false;
     }
   }
 
-  private mayStart(): boolean {
-    return this.alone === undefined && this.mayRun();
+  /** Takes the next lane in hand; false where none may start now. */
+  private startNext(): boolean {
+    if (!this.mayRun()) return false;
+    if (this.alone !== undefined) {
+      if (this.isAloneRunning || this.inHand > 1) return false;
+      this.isAloneRunning = true;
+      this.prepare(this.alone);
+      return true;
+    }
+    const lane = this.lanes.take();
+    if (lane === undefined) return false;
+    this.inHand++;
+    if (this.extra(lane.head).suspicion === "alone") this.alone = lane;
+    else this.prepare(lane);
+    return true;
   }
 
   /** While outcomes cannot be written, every handler that ran would run again after a crash. */
   private mayRun(): boolean {
-    return (
-      !this.isStopping && this.options.inbox.state() !== "failing" && this.settling < this.options.limits.settlingMax
-    );
+    return this.isUp() && this.settling < this.options.limits.settlingMax;
+  }
+
+  private isUp(): boolean {
+    return !this.isStopping && !this.isFenced && this.options.inbox.state() !== "failing";
   }
 
   private prepare(lane: Lane): void {
@@ -276,40 +288,34 @@ export class Pipeline {
   }
 
   private start(lane: Lane): void {
-    const extra = this.extra(lane.head);
-    if (!this.handlers.has(lane.line.bot)) {
-      this.release(lane);
-      this.lanes.queue(lane);
-      return;
-    }
-    const body = this.bodies.take(lane);
-    if (body === undefined || this.isStopping) {
-      this.release(lane);
-      return;
-    }
-    if (this.isExpired(body)) {
-      this.options.events.onAttempt(lane.line.bot, "expired", 0, this.ageMs(body));
+    const { bot } = lane.line;
+    const handler = this.handlers.get(bot);
+    // The bot may have been paused, or the inbox have begun to fail, while the body was fetched.
+    const body = handler !== undefined && this.mayRun() ? this.bodies.take(lane) : undefined;
+    if (handler === undefined || body === undefined) {
+      this.giveBack(lane);
+    } else if (this.isExpired(body)) {
+      this.options.events.onAttempt(bot, "expired", 0, this.ageMs(body));
       this.settle(lane, { kind: "done", how: "expired" });
-    } else if (extra.suspicion === "none") {
-      this.attempt(lane, body, extra);
+    } else if (this.extra(lane.head).suspicion === "none") {
+      this.attempt(lane, body, handler);
     } else {
-      this.mark(lane, { seq: lane.head, started: true }, () => {
-        if (this.isStopping) this.release(lane);
-        else this.attempt(lane, body, extra);
-      });
+      this.mark(lane, { seq: lane.head, started: true }, () => this.startMarked(lane, body));
     }
   }
 
-  private attempt(lane: Lane, body: Body, extra: Extra): void {
+  private startMarked(lane: Lane, body: Body): void {
+    const handler = this.handlers.get(lane.line.bot);
+    if (handler !== undefined && this.isUp()) this.attempt(lane, body, handler);
+    // Nothing has run: a crash from now on must not count against this entry.
+    else this.mark(lane, { seq: lane.head, started: false }, () => this.giveBack(lane));
+  }
+
+  private attempt(lane: Lane, body: Body, handler: Handler): void {
     const { bot } = lane.line;
-    const handler = this.handlers.get(bot);
-    if (handler === undefined) {
-      this.release(lane);
-      this.lanes.queue(lane);
-      return;
-    }
     const { clock, scope } = this.options;
-    const run = new AttemptRun(bot, lane.head, lane.key, extra.attempts, body, clock.monotonic(), this.rules);
+    const { attempts } = this.extra(lane.head);
+    const run = new AttemptRun(bot, lane.head, lane.key, attempts, body, clock.monotonic(), this.rules);
     run.holder = lane;
     this.working.add(run);
     this.watchDeadlines();
@@ -322,6 +328,8 @@ export class Pipeline {
   private over(lane: Lane, run: AttemptRun, body: Body, end: AttemptEnd): void {
     const { clock, events, limits } = this.options;
     this.working.delete(run);
+    // A wait in flood control that nobody awaited: the slot it gave back would be given back twice.
+    this.onResume(run);
     const verdict = judge(end, run.number, this.isStopping, limits);
     events.onAttempt(lane.line.bot, verdict.kind, clock.monotonic() - run.startedAt, this.ageMs(body));
     switch (verdict.kind) {
@@ -366,10 +374,16 @@ export class Pipeline {
       return;
     }
     this.options.partition.mark([mark]).then(next, (error: unknown) => {
-      // The partition belongs to somebody else now; its owner hands the entry out again.
-      this.trouble(lane, { kind: "inbox", updateId: undefined, error: String(error) }, faultOf(error));
-      this.release(lane);
+      this.refused(lane, error);
+      this.wait(lane, this.outageWaitMs(lane, undefined));
     });
+  }
+
+  /** A write that the inbox will not repeat. After a fence the partition is somebody else's, who hands out again what is unsettled. */
+  private refused(lane: Lane, error: unknown): void {
+    const fault = faultOf(error);
+    if (fault?.code === "inbox_fenced") this.isFenced = true;
+    this.trouble(lane, { kind: "inbox", updateId: undefined, error: String(error) }, fault);
   }
 
   private settle(lane: Lane, outcome: Outcome): void {
@@ -378,7 +392,7 @@ export class Pipeline {
     this.options.partition.settle(seq, outcome).then(
       () => this.settled(),
       (error: unknown) => {
-        this.trouble(lane, { kind: "inbox", updateId: undefined, error: String(error) }, faultOf(error));
+        this.refused(lane, error);
         this.settled();
       },
     );
@@ -410,6 +424,13 @@ export class Pipeline {
     this.checkIdle();
   }
 
+  /** Gets the lane in line again, its head untouched. */
+  private giveBack(lane: Lane): void {
+    this.release(lane);
+    this.lanes.queue(lane);
+    this.pump();
+  }
+
   private wait(lane: Lane, ms: number): void {
     this.lanes.wait(lane);
     this.release(lane);
@@ -428,7 +449,8 @@ export class Pipeline {
 
   private outageWaitMs(lane: Lane, retryAfterMs: number | undefined): number {
     const { limits, random } = this.options;
-    const backoff = backoffMs(lane.failures++, limits.outageFirstMs, limits.outageCapMs, random);
+    // The jitter adds up to a quarter: the longest wait is the cap all the same.
+    const backoff = backoffMs(lane.failures++, limits.outageFirstMs, limits.outageCapMs * 0.8, random);
     return Math.max(retryAfterMs ?? 0, backoff);
   }
 
@@ -461,7 +483,7 @@ export class Pipeline {
   }
 
   private ageMs(body: Body): number {
-    return this.options.clock.now() - body.receivedAt;
+    return Math.max(0, this.options.clock.now() - body.receivedAt);
   }
 
   private extra(seq: Seq): Extra {
