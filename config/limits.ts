@@ -103,6 +103,8 @@ export const limits = {
   process: {
     /** Time for handlers in work to end after SIGTERM, ms; then their calls are aborted and their updates stay. */
     drainMaxMs: 15_000,
+    /** A stop that has not ended by itself after this is ended with exit 1, ms: below the 20 s that orchestrators are told. */
+    stopMaxMs: 19_000,
     /** The event loop may stand still this long before the watchdog ends the process with exit 1, ms. */
     watchdogMaxMs: 15_000,
     /** `/health` answers 503 after the event loop stood still this long, ms. */

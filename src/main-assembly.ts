@@ -1,0 +1,276 @@
+/** Builds botfleet from its settings, starts it, and stops it in reverse. */
+import { createAbortListeners } from "./abort-listeners.ts";
+import { createAttemptScope, type AttemptScope } from "./attempts.ts";
+import type { BotModule } from "./bots/bot.ts";
+import { createHostedBot } from "./bots/host.ts";
+import type { Clock, Random } from "./clock.ts";
+import { createFleet, type Fleet, type FleetBot } from "./fleet.ts";
+import type { BotId } from "./ids.ts";
+import type { Inbox } from "./inbox/inbox.ts";
+import { createSqliteInbox } from "./inbox/sqlite.ts";
+import { createLocalLeases } from "./leases/local.ts";
+import type { Log } from "./log.ts";
+import { createHealth, createOutage } from "./ops/health.ts";
+import type { Heartbeat } from "./ops/heartbeat.ts";
+import { createMetrics, type Metrics } from "./ops/metrics.ts";
+import { startSidecar, type Sidecar } from "./ops/sidecar.ts";
+import type { FleetState, Status } from "./ops/status.ts";
+import { Pipeline, type PipelineEvents } from "./pipeline.ts";
+import { createClient } from "./telegram/client.ts";
+import { createDeadlines, type Deadlines } from "./telegram/deadlines.ts";
+import { createFetchTransport } from "./telegram/fetch-transport.ts";
+import type { Transport } from "./telegram/exchange.ts";
+import type { BotSettings } from "../config/bots-file.ts";
+import type { Limits } from "../config/limits.ts";
+import type { Settings } from "../config/settings.ts";
+
+export interface AssemblyOptions {
+  readonly settings: Settings;
+  readonly limits: Limits;
+  /** The module of each bot, by its name in the settings. */
+  readonly modules: ReadonlyMap<string, BotModule>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly heartbeat: Heartbeat;
+  readonly version: string;
+  /** The inbox is lost for good; the process must end with exit 1. */
+  readonly onBroken: (reason: unknown) => void;
+}
+
+export interface Botfleet {
+  /** Where the sidecar listens. */
+  readonly port: number;
+  /** Promise 7: polls end, handlers finish or are kept, what is pending is written. Resolves when the process may exit with 0. */
+  stop(): Promise<void>;
+}
+
+/** How exact deadlines of calls are, ms. */
+const deadlineTickMs = 200;
+
+/**
+ * Rejects with `settings_invalid`, `inbox_locked` or `format_newer` where botfleet cannot start as it is configured. Telegram that cannot
+ * be reached is no fault: its bots are tried again and again.
+ */
+export async function startBotfleet(options: AssemblyOptions): Promise<Botfleet> {
+  const assembly = new Assembly(options);
+  await assembly.start();
+  return assembly;
+}
+
+class Assembly implements Botfleet {
+  private readonly options: AssemblyOptions;
+  private readonly startedAt: number;
+  private readonly names: ReadonlyMap<BotId, string>;
+  private readonly metrics: Metrics;
+  private readonly inboxOutage;
+  private state: FleetState = "starting";
+  private sidecar: Sidecar | undefined;
+  private inbox: Inbox | undefined;
+  private pipeline: Pipeline | undefined;
+  private fleet: Fleet | undefined;
+  private reading: Promise<void> | undefined;
+  private deadLetters = 0;
+
+  constructor(options: AssemblyOptions) {
+    const { settings, clock, version } = options;
+    this.options = options;
+    this.startedAt = clock.now();
+    this.names = new Map(settings.bots.map(({ id, name }) => [id, name]));
+    this.inboxOutage = createOutage(clock);
+    this.metrics = createMetrics({
+      version,
+      histograms: settings.monitoring.detailed,
+      source: { status: () => this.status() },
+    });
+  }
+
+  get port(): number {
+    return this.sidecar?.port ?? 0;
+  }
+
+  async start(): Promise<void> {
+    const { settings, limits, clock, random, log, heartbeat } = this.options;
+    const source = { status: () => this.status() };
+    const health = createHealth({
+      clock,
+      limits: limits.process,
+      lastBeatAt: () => heartbeat.lastBeatAt(),
+      source,
+      inboxLostSince: () => this.inboxOutage.since(),
+    });
+    // First of all: a start that takes long (a big inbox to recover) is seen as a start, not as a dead process.
+    this.sidecar = startSidecar({ ...settings.sidecar, health, metrics: this.metrics, source, clock, log });
+    try {
+      const inbox = await this.openInbox();
+      const leases = createLocalLeases();
+      const scope = createAttemptScope();
+      const pipeline = new Pipeline({
+        partition: await inbox.open(await leases.claimPartition(0)),
+        inbox,
+        bots: new Set(settings.bots.map(({ id }) => id)),
+        scope,
+        clock,
+        random,
+        limits: { ...limits.pipeline, drainMaxMs: limits.process.drainMaxMs },
+        events: this.pipelineEvents(),
+      });
+      const bots = this.createBots(scope);
+      const fleet = createFleet({ bots, inbox, pipeline, leases, clock, random, limits: limits.poller, log });
+      this.pipeline = pipeline;
+      this.fleet = fleet;
+      this.reading = pipeline.run();
+      fleet.start();
+    } catch (error) {
+      await this.sidecar.stop();
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.state = "draining";
+    await this.fleet?.stop();
+    await this.pipeline?.stop();
+    await this.inbox?.stop();
+    await this.reading;
+    await this.sidecar?.stop();
+    this.metrics.stop();
+  }
+
+  private async openInbox(): Promise<Inbox> {
+    const { settings, limits, clock, log, onBroken } = this.options;
+    const inbox = await createSqliteInbox({
+      dataDir: settings.dataDir,
+      clock,
+      limits: limits.inbox,
+      log,
+      deduplicate: settings.deduplicate,
+      onBroken,
+      onFlushed: (writes, ms) => this.metrics.flushed(writes, ms),
+    });
+    this.inbox = inbox;
+    inbox.onState((state) => {
+      this.inboxOutage.set(state === "failing");
+      if (state === "ok") log.info("the inbox can be written again");
+    });
+    void this.countLetters();
+    return inbox;
+  }
+
+  private createBots(scope: AttemptScope): readonly FleetBot[] {
+    const { settings, limits, clock } = this.options;
+    const deadlines = createDeadlines({ clock, tickMs: deadlineTickMs });
+    const listeners = createAbortListeners();
+    const { answerMaxBytes } = limits.client;
+    const fetch = globalThis.fetch;
+    const transport = createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes });
+    return settings.bots.map((bot) => this.createBot(bot, { scope, deadlines, listeners, transport, fetch }));
+  }
+
+  private createBot(bot: BotSettings, shared: SharedByBots): FleetBot {
+    const { limits, modules, clock, random, log } = this.options;
+    const { id, name, token, apiRoot } = bot;
+    const counts = this.metrics.bot(name);
+    const module = modules.get(bot.module);
+    if (module === undefined) throw new Error(`module ${bot.module} was not loaded`);
+    const client = createClient({
+      ...shared,
+      token,
+      apiRoot,
+      clock,
+      random,
+      limits: limits.client,
+      events: {
+        onCall: (method, outcome) => this.metrics.called(method, outcome),
+        onRetry: (_method, why) => this.metrics.retried(why),
+      },
+    });
+    const botLog = log.child({ bot: name });
+    return {
+      id,
+      name,
+      client,
+      updates: module.updates,
+      createHandler: (me) => createHostedBot({ name, client, module, me, log: botLog, now: () => clock.now() }),
+      events: {
+        onPoll: (outcome) => {
+          counts.polled(outcome);
+          this.state = this.state === "starting" && this.isEveryBotAnswered() ? "running" : this.state;
+        },
+        onAppended: ({ stored, known, malformed }) => {
+          counts.appended(stored, known);
+          if (malformed > 0) void this.countLetters();
+        },
+        onAppendFailed: () => counts.appendFailed(),
+      },
+    };
+  }
+
+  private pipelineEvents(): PipelineEvents {
+    const { log } = this.options;
+    const counts = new Map([...this.names].map(([id, name]) => [id, this.metrics.bot(name)]));
+    return {
+      onAttempt: (bot, result, handlerMs, sinceReceiptMs) =>
+        counts.get(bot)?.attempt(result, handlerMs, sinceReceiptMs),
+      onRemembered: () => this.metrics.remembered(),
+      onTrouble: (bot, { kind, updateId, error }) => {
+        const fields = { bot: this.names.get(bot), update: updateId, error };
+        switch (kind) {
+          case "retry":
+            return log.warn("a handler failed; the update is tried again", fields);
+          case "dead":
+            void this.countLetters();
+            return log.error("an update became a dead letter", fields);
+          case "outage":
+            return log.debug("an update waits: something it needs is unavailable", fields);
+          case "inbox":
+            return log.error("the inbox could not be read or written", fields);
+        }
+      },
+    };
+  }
+
+  /** Never rejects: a number on a page is not worth a failure. */
+  private async countLetters(): Promise<void> {
+    try {
+      const counts = (await this.inbox?.deadLetters.count()) ?? new Map<BotId, number>();
+      this.deadLetters = [...counts.values()].reduce((sum, count) => sum + count, 0);
+    } catch (error) {
+      this.options.log.debug("dead letters could not be counted", { error });
+    }
+  }
+
+  private isEveryBotAnswered(): boolean {
+    return this.fleet?.bots().every(({ poller }) => poller.phase !== "starting") ?? false;
+  }
+
+  private status(): Status {
+    const { version } = this.options;
+    const pipeline = this.pipeline?.status();
+    const bots = (this.fleet?.bots() ?? []).map(({ id, name, poller }) => ({
+      name,
+      id,
+      state: poller.phase,
+      since: poller.since,
+      backlog: this.pipeline?.backlog(id) ?? 0,
+      ...(poller.polledAt === undefined ? {} : { lastPollAt: poller.polledAt }),
+      ...(poller.error === undefined ? {} : { error: poller.error }),
+    }));
+    return {
+      version,
+      startedAt: this.startedAt,
+      state: this.state,
+      bots,
+      inbox: { state: this.inbox?.state() ?? "ok", deadLetters: this.deadLetters },
+      pipeline: { inWork: pipeline?.working ?? 0, waiting: pipeline?.floodWaiting ?? 0 },
+    };
+  }
+}
+
+interface SharedByBots {
+  readonly scope: AttemptScope;
+  readonly deadlines: Deadlines;
+  readonly listeners: ReturnType<typeof createAbortListeners>;
+  readonly transport: Transport;
+  readonly fetch: typeof globalThis.fetch;
+}

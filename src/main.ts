@@ -1,0 +1,182 @@
+/**
+ * `bun run start`: reads the settings, starts botfleet, and ends it on SIGTERM or SIGINT.
+ * Exit codes: 0 clean, 1 crash, 78 bad configuration.
+ */
+import { readFileSync } from "node:fs";
+import { limits } from "../config/limits.ts";
+import { faultsText, readSettings, type Settings } from "../config/settings.ts";
+import packageFile from "../package.json" with { type: "json" };
+import type { BotModule } from "./bots/bot.ts";
+import { loadModule } from "./bots/catalog.ts";
+import { systemClock } from "./clock.ts";
+import { Fault, type FaultCode } from "./faults.ts";
+import type { Log } from "./log.ts";
+import { startBotfleet } from "./main-assembly.ts";
+import { createHeartbeat } from "./ops/heartbeat.ts";
+import { createLineOutput, type LineOutput } from "./ops/lines.ts";
+import { createLog } from "./ops/log.ts";
+import { checkMachine, openFilesOf } from "./ops/machine.ts";
+import { startWatchdog } from "./ops/watchdog.ts";
+
+const configurationFault = 78;
+/** Lines for a slow reader of the log, characters. */
+const logBufferMaxChars = 4 * 1024 * 1024;
+const heartbeatMs = 250;
+/** A log that cannot be written must not keep the process from ending, ms. */
+const flushMaxMs = 500;
+
+const configurationCodes: ReadonlySet<FaultCode> = new Set([
+  "settings_invalid",
+  "module_invalid",
+  "inbox_locked",
+  "format_newer",
+]);
+
+async function main(): Promise<void> {
+  const read = readSettings(process.env, (path) => readFileSync(path, "utf8"));
+  if ("faults" in read) return refuse(faultsText(read.faults));
+  const { settings } = read;
+  const output = createLineOutput({
+    descriptor: 1,
+    bufferMaxChars: logBufferMaxChars,
+    droppedLine: (count) => `${JSON.stringify({ level: "warn", msg: "log lines were dropped", count })}\n`,
+    clock: systemClock,
+  });
+  const log = createLog({
+    level: settings.log.level,
+    secrets: secretsIn(settings),
+    output,
+    now: () => systemClock.now(),
+  });
+  const end = async (code: number): Promise<never> => {
+    await Promise.race([output.flushed(), Bun.sleep(flushMaxMs)]);
+    process.exit(code);
+  };
+  try {
+    await run(settings, log, end);
+  } catch (error) {
+    if (error instanceof Fault && configurationCodes.has(error.code)) {
+      await flush(output);
+      return refuse(`botfleet cannot start: ${error.message}`);
+    }
+    log.error("botfleet cannot start", { error });
+    await end(1);
+  }
+}
+
+async function run(settings: Settings, log: Log, end: (code: number) => Promise<never>): Promise<void> {
+  catchTheUncaught(log, end);
+  warn(settings, log);
+  const heartbeat = createHeartbeat({ clock: systemClock, everyMs: heartbeatMs });
+  startWatchdog({ beats: heartbeat.beats, maxMs: limits.process.watchdogMaxMs, log });
+  const modules = await loadModules(settings);
+  const botfleet = await startBotfleet({
+    settings,
+    limits,
+    modules,
+    clock: systemClock,
+    random: Math.random,
+    log,
+    heartbeat,
+    version: packageFile.version,
+    onBroken(reason) {
+      log.error("the inbox is lost; the process ends, and the next one recovers what is stored", { error: reason });
+      void end(1);
+    },
+  });
+  log.info("botfleet started", { version: packageFile.version, port: botfleet.port, bots: settings.bots.length });
+  onSignal(async (signal) => {
+    log.info("stopping", { signal });
+    const forced = setTimeout(() => {
+      log.error("what is in work does not end; it stays in the inbox and is handled again");
+      void end(1);
+    }, limits.process.stopMaxMs);
+    await botfleet.stop();
+    clearTimeout(forced);
+    log.info("stopped");
+    await end(0);
+  });
+}
+
+/** The first signal stops in order, a second one at once. */
+function onSignal(stop: (signal: string) => Promise<void>): void {
+  let isStopping = false;
+  for (const [signal, number] of [
+    ["SIGTERM", 15],
+    ["SIGINT", 2],
+  ] as const) {
+    process.on(signal, () => {
+      if (isStopping) process.exit(128 + number);
+      isStopping = true;
+      void stop(signal);
+    });
+  }
+}
+
+/**
+ * A promise that a bot forgot is that bot's fault alone and is told. An exception in nobody's hands may have left anything half done: the
+ * process ends, and the updates in work are handled again with care.
+ */
+function catchTheUncaught(log: Log, end: (code: number) => Promise<never>): void {
+  process.on("unhandledRejection", (error) => {
+    log.error("a promise of a bot was rejected and nobody caught it", { error });
+  });
+  process.on("uncaughtException", (error) => {
+    log.error("an exception that nobody caught ends the process", { error });
+    void end(1);
+  });
+}
+
+async function loadModules(settings: Settings): Promise<ReadonlyMap<string, BotModule>> {
+  const modules = new Map<string, BotModule>();
+  for (const { module } of settings.bots) {
+    if (!modules.has(module)) modules.set(module, await loadModule(module, process.cwd()));
+  }
+  return modules;
+}
+
+function warn(settings: Settings, log: Log): void {
+  const report = checkMachine({
+    bots: settings.bots.length,
+    slots: Math.min(limits.pipeline.slotsTotal, limits.pipeline.slotsPerBot * settings.bots.length),
+    filesReserved: limits.process.filesReserved,
+    httpRequests: process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"],
+    openFiles: openFilesOf(),
+  });
+  if (report.faults.length > 0) throw new Fault("settings_invalid", report.faults.join(" "));
+  for (const warning of report.warnings) log.warn(warning);
+  if (!settings.deduplicate) {
+    log.warn("ENABLE_UPDATE_DEDUPLICATION is false: an update that Telegram delivers twice is handled twice");
+  }
+  const unused = [
+    ...(settings.redis.url === undefined && settings.redis.cacheUrl === undefined
+      ? []
+      : ["REDIS_URL, REDIS_CACHE_URL"]),
+    ...(settings.mongodb === undefined ? [] : ["MONGODB_URI"]),
+    ...(settings.log.dir === undefined ? [] : ["LOG_DIR"]),
+  ];
+  for (const name of unused) log.warn(`${name}: checked, but this version does not use it; run one instance only`);
+}
+
+function secretsIn(settings: Settings): readonly string[] {
+  const { adminToken } = settings.sidecar;
+  const uris = [settings.mongodb?.uri, settings.redis.url, settings.redis.cacheUrl].filter((uri) => uri !== undefined);
+  const tokens = settings.bots.map(({ token }) => token as string);
+  return [...tokens, ...uris, ...uris.flatMap(passwordIn), ...(adminToken === undefined ? [] : [adminToken])];
+}
+
+function passwordIn(uri: string): readonly string[] {
+  const password = /^[a-z+]+:\/\/[^/@]*:([^/@]+)@/.exec(uri)?.[1];
+  return password === undefined ? [] : [password, decodeURIComponent(password)];
+}
+
+function refuse(text: string): void {
+  process.stderr.write(`${text}\n`);
+  process.exit(configurationFault);
+}
+
+async function flush(output: LineOutput): Promise<void> {
+  await Promise.race([output.flushed(), Bun.sleep(flushMaxMs)]);
+}
+
+void main();
