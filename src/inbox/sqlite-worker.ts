@@ -1,0 +1,83 @@
+/** The thread that owns the SQLite file: everything that waits for the disk happens here, nothing on the event loop. */
+import { Fault } from "../faults.ts";
+import type { Answer, OpenOptions, Opened, Request } from "./sqlite-protocol.ts";
+import { isDamage, openSound, suspectDamage } from "./sqlite-salvage.ts";
+import type { SqliteStore } from "./sqlite-store.ts";
+
+declare const self: Worker;
+
+let opened: { readonly store: SqliteStore; readonly options: OpenOptions } | undefined;
+
+self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
+  tell(attempt(data));
+  // After the answer: nobody waits for it but the next commit.
+  if (data.call === "commit") foldLog();
+});
+
+function tell(told: Answer): void {
+  self.postMessage(told, []);
+}
+
+function attempt(request: Request): Answer {
+  try {
+    return { id: request.id, result: answer(request) };
+  } catch (error) {
+    return failed(request.id, error);
+  }
+}
+
+function answer(request: Request): unknown {
+  if (request.call === "open") return open(...request.given);
+  if (opened === undefined) throw new Error("the inbox file is not open");
+  const { store, options } = opened;
+  switch (request.call) {
+    case "commit": {
+      const committed = store.commit(...request.given);
+      if (options.fsyncDelayMs > 0) block(options.fsyncDelayMs);
+      return committed;
+    }
+    case "unsettled":
+      return store.unsettled(...request.given);
+    case "bodies":
+      return store.bodies(...request.given);
+    case "letters":
+      return store.letters(...request.given);
+    case "letterCounts":
+      return store.letterCounts();
+    case "backlog":
+      return store.backlog();
+    case "close":
+      return store.close(...request.given);
+    case "abandon":
+      return store.abandon();
+  }
+}
+
+function open(options: OpenOptions): Opened {
+  const { store, salvaged } = openSound(options);
+  opened = { store, options };
+  return { salvaged };
+}
+
+function foldLog(): void {
+  try {
+    opened?.store.checkpoint();
+  } catch {
+    // The log stays as it is and is folded after a later commit; a disk that is full or failing shows in that commit.
+  }
+}
+
+function failed(id: number, error: unknown): Answer {
+  const isDamaged = isDamage(error);
+  if (isDamaged && opened !== undefined) suspectDamage(opened.options.path);
+  return {
+    id,
+    message: error instanceof Error ? error.message : String(error),
+    fault: error instanceof Fault ? error.code : undefined,
+    broken: isDamaged || opened?.store.isStuck() === true,
+  };
+}
+
+function block(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
+}
