@@ -129,6 +129,42 @@ test("a signal aborts the open exchange and forbids the next", async () => {
   expect(requests).toBe(1);
 });
 
+test("a request that was cut short leaves the next ones of its transport alone", async () => {
+  let asked = (): void => {};
+  const reached = new Promise<void>((resolve) => (asked = resolve));
+  let requests = 0;
+  const url = await listen((socket) => {
+    if (++requests === 1) asked();
+    else socket.write(http("{}"));
+  });
+  const transport = createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes: 1_000 });
+  const request = { url, body: "{}", contentType: "application/json", maxMs: 5_000 };
+  const first = transport.exchange(request);
+  await reached;
+  await clock.advance(5_100);
+  expect(await first).toMatchObject({ why: "deadline" });
+  for (let at = 0; at < 3; at++) expect(await transport.exchange(request)).toMatchObject({ text: "{}" });
+});
+
+test("an answer that comes together with the abort is an answer, and the next request is not aborted by it", async () => {
+  const stop = new AbortController();
+  const aborted: (boolean | undefined)[] = [];
+  const transport = createFetchTransport({
+    fetch: (_, { signal }) => {
+      aborted.push(signal?.aborted);
+      stop.abort();
+      return Promise.resolve(new Response("{}", { headers: { "content-length": "2" } }));
+    },
+    deadlines,
+    listeners,
+    answerMaxBytes: 1_000,
+  });
+  const request = { url: "http://telegram.example", body: "{}", contentType: "application/json", maxMs: 5_000 };
+  expect(await transport.exchange({ ...request, signal: stop.signal })).toMatchObject({ text: "{}" });
+  await transport.exchange(request);
+  expect(aborted).toEqual([false, false]);
+});
+
 test("an answer beyond the limit is not read, whether it says its length or not", async () => {
   const long = "x".repeat(1_001);
   const announced = await listen((socket) => socket.write(http(long)));
