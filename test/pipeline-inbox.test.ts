@@ -169,6 +169,13 @@ test("above backlogTotalMaxUpdates only bots below their even share have room", 
   expect(ready()).toEqual([false, false, false, true]);
 });
 
+test("the even share is that of all configured bots, also of those that have not asked for room", async () => {
+  const { say, pipeline } = rig({ backlogTotalMaxUpdates: 40 }, 4);
+  for (let update = 0; update < 40; update++) say(update < 30 ? 1 : 2, 7, "a");
+  await settled();
+  expect(pipeline.room(toBotId(2)).ready()).toBe(false);
+});
+
 test("while 100,000 updates wait, few bodies are in memory, and in the end no bytes are counted", async () => {
   const { handle, say, pipeline, partition } = rig({ bodiesMaxBytes: 60_000 });
   const chats = 100;

@@ -156,6 +156,10 @@ export class FakeInboxState implements Pick<Inbox, "state" | "onState"> {
     return () => void this.listeners.delete(changed);
   }
 
+  get listening(): number {
+    return this.listeners.size;
+  }
+
   set(state: InboxState): void {
     this.now = state;
     for (const changed of this.listeners) changed(state);
