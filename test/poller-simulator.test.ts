@@ -1,122 +1,118 @@
 /** Poller and client against the simulated Bot API's own rules, on a fake clock. */
 import { expect, test } from "bun:test";
+import { limits } from "../config/limits.ts";
 import { createAbortListeners } from "../src/abort-listeners.ts";
 import { createAttemptScope } from "../src/attempts.ts";
 import { toBotId } from "../src/ids.ts";
-import type { Update } from "../src/ids.ts";
+import type { Inbox } from "../src/inbox/inbox.ts";
+import { createMemoryInbox } from "../src/inbox/memory.ts";
 import { createPoller } from "../src/poller.ts";
 import type { Poller } from "../src/poller.ts";
 import { faultKinds } from "../src/simulator/faults.ts";
 import { createFetch } from "../src/simulator/fetch.ts";
 import { createClient } from "../src/telegram/client.ts";
+import type { Client } from "../src/telegram/client.ts";
 import { createDeadlines } from "../src/telegram/deadlines.ts";
 import { createFetchTransport } from "../src/telegram/fetch-transport.ts";
 import { core } from "./simulator/core.ts";
 import type { Core } from "./simulator/core.ts";
-
-const limits = {
-  pollTimeoutS: 30,
-  pollMaxUpdates: 100,
-  pollGraceMs: 10_000,
-  retryFirstMs: 600,
-  retryCapMs: 30_000,
-  conflictWaitMs: 3_000,
-  disabledWaitsMs: [60_000, 120_000, 300_000, 600_000],
-};
+import { settled } from "./support/fake-clock.ts";
 
 interface Run extends Core {
-  /** Texts in the order they were stored, each once. */
+  /** Texts as the inbox handed them out. */
   readonly stored: string[];
-  /** Ids that came again. */
-  readonly again: number[];
-  /** Outcomes of polls, each once. */
+  /** Updates that came again, as the inbox counted them. */
+  again: number;
+  /** Outcomes of polls, each once; and restarts, of which there must be none. */
   readonly outcomes: Set<string>;
-  /** A poller of this bot over the same store; the first is started. */
+  /** A poller of this bot over the same inbox. */
   readonly newPoller: () => Poller;
   readonly poller: Poller;
 }
 
-function run(): Run {
+async function run(): Promise<Run> {
   const world = core();
-  const { clock, api, bot } = world;
-  const known = new Set<number>();
-  const made = { ...world, stored: [] as string[], again: [] as number[], outcomes: new Set<string>() };
+  const { clock, bot } = world;
+  const inbox = createMemoryInbox({ clock, limits: limits.inbox });
+  const client = simulatedClient(world);
+  const made = { ...world, stored: [] as string[], again: 0, outcomes: new Set<string>() };
+  const newPoller = (): Poller =>
+    createPoller({
+      name: "shop",
+      client,
+      inbox,
+      claim: { bot: toBotId(bot), token: "", valid: () => true },
+      allowedUpdates: ["message"],
+      room: { ready: () => true, wait: () => Promise.resolve() },
+      clock,
+      random: () => 0.5,
+      limits: limits.poller,
+      events: {
+        onPoll: (outcome) => made.outcomes.add(outcome),
+        onAppended: ({ known }) => (made.again += known),
+        onAppendFailed: () => {},
+        onState: () => {},
+        onClaimLost: () => {},
+        onRestart: (words) => made.outcomes.add(`restart: ${words}`),
+      },
+    });
+  void readInto(made.stored, inbox);
+  await settled();
+  return Object.assign(made, { newPoller, poller: newPoller() });
+}
+
+/** Takes everything out of the inbox. */
+async function readInto(texts: string[], inbox: Inbox): Promise<void> {
+  const partition = await inbox.open({ partition: 0, token: "", valid: () => true });
+  for (;;) {
+    const entries = await partition.next(100);
+    if (entries.length === 0) return;
+    for (const { seq, body } of entries) {
+      texts.push(body?.update.message?.text ?? "");
+      void partition.settle(seq, { kind: "done", how: "handled" });
+    }
+  }
+}
+
+function simulatedClient({ clock, api, bot }: Core): Client {
   const listeners = createAbortListeners();
   const deadlines = createDeadlines({ clock, tickMs: 200 });
   const fetch = createFetch(api, { wayMs: 20 });
-  const client = createClient({
+  return createClient({
     token: api.bot(bot).token,
     apiRoot: "http://telegram.example",
-    transport: createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes: 8_000_000 }),
+    transport: createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes: limits.client.answerMaxBytes }),
     fetch,
     deadlines,
     listeners,
     clock,
     random: () => 0.5,
     scope: createAttemptScope(),
-    limits: {
-      callMaxMs: 20_000,
-      uploadMaxMs: 60_000,
-      connectTries: 3,
-      connectRetryFirstMs: 100,
-      floodWaitMaxMs: 60_000,
-    },
+    limits: limits.client,
     events: { onCall: () => {}, onRetry: () => {} },
   });
-
-  async function append(updates: readonly Update[]): Promise<{ stored: number; known: number; malformed: number }> {
-    await new Promise<void>((resolve) => clock.setTimer(resolve, 2));
-    const fresh = updates.filter(({ update_id: id }) => !known.has(id) || (made.again.push(id), false));
-    for (const update of fresh) {
-      known.add(update.update_id);
-      made.stored.push(update.message?.text ?? "");
-    }
-    return { stored: fresh.length, known: updates.length - fresh.length, malformed: 0 };
-  }
-
-  const newPoller = (): Poller =>
-    createPoller({
-      name: "shop",
-      client,
-      inbox: { append: (_, updates) => append(updates) },
-      claim: { bot: toBotId(bot), token: "", valid: () => true },
-      allowedUpdates: ["message"],
-      room: { ready: () => true, wait: () => Promise.resolve() },
-      clock,
-      random: () => 0.5,
-      limits,
-      events: {
-        onPoll: (outcome) => made.outcomes.add(outcome),
-        onAppended: () => {},
-        onAppendFailed: () => {},
-        onState: () => {},
-        onClaimLost: () => {},
-        onRestart: (words) => {
-          throw new Error(`restarted: ${words}`);
-        },
-      },
-    });
-  return { ...made, newPoller, poller: newPoller() };
 }
 
 const texts = (from: number, count: number): string[] => Array.from({ length: count }, (_, at) => `m${from + at}`);
 
 test("updates arrive in order and are confirmed at Telegram once they are stored", async () => {
-  const { poller, clock, say, stored, again, api, bot } = run();
+  const world = await run();
+  const { poller, clock, say, stored, api, bot } = world;
   const started = poller.start();
   await clock.advance(1_000);
   expect(await started).toMatchObject({ is_bot: true });
   say(...texts(0, 250));
   await clock.advance(1_000);
   expect(stored).toEqual(texts(0, 250));
-  expect(again).toEqual([]);
+  expect(world.again).toBe(0);
   expect(api.journal.counts(bot)).toMatchObject({ confirmed: 250 });
   await poller.stop();
 });
 
 test.each(faultKinds)("no update is lost, doubled or out of order while polls end in %s", async (kind) => {
   for (const when of ["before", "after"] as const) {
-    const { poller, clock, say, stored, again, api } = run();
+    const world = await run();
+    const { poller, clock, say, stored, api } = world;
     void poller.start();
     await clock.advance(1_000);
     say(...texts(0, 3));
@@ -129,13 +125,14 @@ test.each(faultKinds)("no update is lost, doubled or out of order while polls en
     expect(fault.struck).toBe(4);
     expect(poller.state()).toMatchObject({ phase: "polling", error: undefined });
     expect(stored).toEqual(texts(0, 9));
-    expect(again).toEqual([]);
+    expect(world.again).toBe(0);
+    expect([...world.outcomes].filter((outcome) => outcome.startsWith("restart"))).toEqual([]);
     await poller.stop();
   }
 });
 
 test("ten minutes of random faults lose nothing", async () => {
-  const { poller, clock, say, stored, api, outcomes } = run();
+  const { poller, clock, say, stored, api, outcomes } = await run();
   void poller.start();
   for (const kind of faultKinds) {
     if (kind !== "401" && kind !== "404") api.faults.add({ kind, method: "getUpdates", probability: 0.1 });
@@ -152,7 +149,7 @@ test("ten minutes of random faults lose nothing", async () => {
 });
 
 test("a webhook with waiting updates is deleted and they arrive", async () => {
-  const { poller, clock, call, say, stored } = run();
+  const { poller, clock, call, say, stored } = await run();
   await call("setWebhook", { url: "https://shop.example/hook" });
   say(...texts(0, 5));
   void poller.start();
@@ -163,7 +160,7 @@ test("a webhook with waiting updates is deleted and they arrive", async () => {
 });
 
 test("a revoked token disables the bot, and it goes on with all updates when the token is valid again", async () => {
-  const { poller, clock, say, stored, api, bot } = run();
+  const { poller, clock, say, stored, api, bot } = await run();
   void poller.start();
   await clock.advance(1_000);
   api.bot(bot).revoked = true;
@@ -178,7 +175,7 @@ test("a revoked token disables the bot, and it goes on with all updates when the
 });
 
 test("two pollers of one bot survive each other's conflicts, and the one that stays receives everything", async () => {
-  const { poller, newPoller, clock, say, stored, outcomes } = run();
+  const { poller, newPoller, clock, say, stored, outcomes } = await run();
   const other = newPoller();
   void poller.start();
   void other.start();
@@ -193,7 +190,8 @@ test("two pollers of one bot survive each other's conflicts, and the one that st
 });
 
 test("what was stored but not confirmed comes again after a restart, from offset 0", async () => {
-  const { poller, newPoller, clock, say, stored, again } = run();
+  const world = await run();
+  const { poller, newPoller, clock, say, stored } = world;
   void poller.start();
   await clock.advance(1_000);
   say(...texts(0, 3));
@@ -205,6 +203,6 @@ test("what was stored but not confirmed comes again after a restart, from offset
   say("m3");
   await clock.advance(2_000);
   expect(stored).toEqual(texts(0, 4));
-  expect(again.length).toBeGreaterThan(0);
+  expect(world.again).toBeGreaterThan(0);
   await next.stop();
 });
