@@ -14,75 +14,18 @@
  *     shutdown                   waits end at once, handlers get `drainMaxMs`, then calls are aborted and their updates stay
  */
 import { type AttemptEnd, AttemptRun, type AttemptRules } from "./attempt-run.ts";
-import type { AttemptScope } from "./attempts.ts";
-import { Bodies, type BodiesLimits } from "./bodies.ts";
-import { backoffMs, type Clock, type Random, type Timer } from "./clock.ts";
+import { Bodies } from "./bodies.ts";
+import { backoffMs } from "./clock.ts";
+import { isExpired } from "./expiry.ts";
 import { type Fault, faultOf } from "./faults.ts";
-import type { Body, Entry, Inbox, Mark, Outcome, Partition, Suspicion } from "./inbox/inbox.ts";
-import { type Lane, type LaneLimits, Lanes } from "./lanes.ts";
-import { type BotId, payloadOf, type Seq, type Update } from "./ids.ts";
+import type { Body, Entry, Mark, Outcome, Suspicion } from "./inbox/inbox.ts";
+import { type Lane, Lanes } from "./lanes.ts";
+import { LaneWaits } from "./lane-waits.ts";
+import type { BotId, Seq } from "./ids.ts";
+import type { Handler, PipelineOptions, PipelineStatus, Trouble } from "./pipeline-options.ts";
 import { type Room, Rooms } from "./room.ts";
-import { judge, type Verdict, type VerdictLimits } from "./verdict.ts";
-
-export interface PipelineLimits extends LaneLimits, VerdictLimits, BodiesLimits {
-  readonly backlogMaxUpdates: number;
-  readonly backlogTotalMaxUpdates: number;
-  readonly floodWaitingMax: number;
-  readonly settlingMax: number;
-  readonly outageFirstMs: number;
-  readonly outageCapMs: number;
-  readonly inlineQueryMaxMs: number;
-  readonly paymentQueryMaxMs: number;
-  readonly deadlineCheckMs: number;
-  readonly drainMaxMs: number;
-}
-
-/** How an attempt ended, as counted: one word per state in code, log and metric. */
-export type AttemptResult = Verdict["kind"] | "expired";
-
-export interface PipelineEvents {
-  /** `handlerMs`: time at work; `sinceReceiptMs`: from the receipt of the update by the wall clock. */
-  onAttempt(bot: BotId, result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void;
-  /** Something an operator should read. */
-  onTrouble(bot: BotId, trouble: Trouble): void;
-  /** A finished send of an earlier attempt was not repeated. */
-  onRemembered(): void;
-}
-
-export interface Trouble {
-  readonly kind: "retry" | "dead" | "outage" | "inbox";
-  readonly updateId: number | undefined;
-  readonly error: string;
-  readonly fault: Fault | undefined;
-}
-
-export interface Handler {
-  handle(update: Update): Promise<void>;
-}
-
-export interface PipelineStatus {
-  /** Unsettled updates in memory. */
-  readonly backlog: number;
-  /** Handlers at work, those in flood control included. */
-  readonly working: number;
-  readonly floodWaiting: number;
-  /** Outcomes not durable yet. */
-  readonly settling: number;
-  /** Entries of bots that are not configured; they stay in the inbox. */
-  readonly unconfigured: ReadonlyMap<BotId, number>;
-}
-
-export interface PipelineOptions {
-  readonly partition: Partition;
-  readonly inbox: Pick<Inbox, "state" | "onState">;
-  /** Every bot that is configured. */
-  readonly bots: ReadonlySet<BotId>;
-  readonly scope: AttemptScope;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly limits: PipelineLimits;
-  readonly events: PipelineEvents;
-}
+import { judge } from "./verdict.ts";
+import { Work } from "./work.ts";
 
 /** What an entry brought along, where it is not new. */
 interface Extra {
@@ -103,13 +46,10 @@ export class Pipeline {
   private readonly extras = new Map<Seq, Extra>();
   private readonly calls = new AbortController();
   private readonly waits = new AbortController();
-  private readonly working = new Set<AttemptRun>();
-  /** Attempts in flood control that have given their slot back. */
-  private readonly floodWaiting = new Set<AttemptRun>();
-  private readonly waiting = new Map<Lane, Timer>();
+  private readonly work: Work;
+  private readonly laneWaits: LaneWaits;
   private readonly unconfigured = new Map<BotId, number>();
   private readonly stopListening: () => void;
-  private deadlineTimer: Timer | undefined;
   private alone: Lane | undefined;
   private isAloneRunning = false;
   /** Lanes between `take` and the end of what follows their attempt. */
@@ -128,12 +68,16 @@ export class Pipeline {
     this.lanes = new Lanes(limits);
     this.bodies = new Bodies(options.partition, limits);
     this.rooms = new Rooms(clock);
+    this.work = new Work(clock, limits, this.lanes);
+    this.laneWaits = new LaneWaits(clock);
     this.rules = {
       signal: this.calls.signal,
       waitSignal: this.waits.signal,
       monotonic: () => clock.monotonic(),
-      onPause: (run) => this.onPause(run),
-      onResume: (run) => this.onResume(run),
+      onPause: (run) => {
+        if (this.work.pause(run)) this.pump();
+      },
+      onResume: (run) => this.work.resume(run),
       onRemembered: () => options.events.onRemembered(),
       hash: (method, payload) => Bun.hash(`${method}\n${payload}`).toString(),
     };
@@ -178,8 +122,8 @@ export class Pipeline {
   status(): PipelineStatus {
     return {
       backlog: this.lanes.backlog,
-      working: this.working.size,
-      floodWaiting: this.floodWaiting.size,
+      working: this.work.size,
+      floodWaiting: this.work.floodWaiting,
       settling: this.settling,
       unconfigured: this.unconfigured,
     };
@@ -196,21 +140,18 @@ export class Pipeline {
 
   private async drain(): Promise<void> {
     this.waits.abort();
-    for (const timer of this.waiting.values()) timer.cancel();
-    this.waiting.clear();
+    this.laneWaits.clear();
     if (this.alone !== undefined && !this.isAloneRunning) this.release(this.alone);
     const drained = new Promise<void>((resolve) => (this.onIdle = resolve));
-    const deadline = this.options.clock.setTimer(() => this.abortWork(), this.options.limits.drainMaxMs);
+    const deadline = this.options.clock.setTimer(() => {
+      this.calls.abort();
+      this.work.revokeAll();
+    }, this.options.limits.drainMaxMs);
     this.checkIdle();
     await drained;
     deadline.cancel();
-    this.deadlineTimer?.cancel();
+    this.work.stop();
     this.stopListening();
-  }
-
-  private abortWork(): void {
-    this.calls.abort();
-    for (const run of this.working) run.revoke("shutdown");
   }
 
   private admit(entry: Entry): void {
@@ -294,7 +235,7 @@ export class Pipeline {
     const body = handler !== undefined && this.mayRun() ? this.bodies.take(lane) : undefined;
     if (handler === undefined || body === undefined) {
       this.giveBack(lane);
-    } else if (this.isExpired(body)) {
+    } else if (isExpired(body.update, this.ageMs(body), this.options.limits)) {
       this.options.events.onAttempt(bot, "expired", 0, this.ageMs(body));
       this.settle(lane, { kind: "done", how: "expired" });
     } else if (this.extra(lane.head).suspicion === "none") {
@@ -317,8 +258,7 @@ export class Pipeline {
     const { attempts } = this.extra(lane.head);
     const run = new AttemptRun(bot, lane.head, lane.key, attempts, body, clock.monotonic(), this.rules);
     run.holder = lane;
-    this.working.add(run);
-    this.watchDeadlines();
+    this.work.add(run);
     run.begin(
       () => scope.run(run, () => handler.handle(body.update)),
       (end) => this.over(lane, run, body, end),
@@ -327,9 +267,7 @@ export class Pipeline {
 
   private over(lane: Lane, run: AttemptRun, body: Body, end: AttemptEnd): void {
     const { clock, events, limits } = this.options;
-    this.working.delete(run);
-    // A wait in flood control that nobody awaited: the slot it gave back would be given back twice.
-    this.onResume(run);
+    this.work.remove(run);
     const verdict = judge(end, run.number, this.isStopping, limits);
     events.onAttempt(lane.line.bot, verdict.kind, clock.monotonic() - run.startedAt, this.ageMs(body));
     switch (verdict.kind) {
@@ -435,14 +373,10 @@ export class Pipeline {
     this.lanes.wait(lane);
     this.release(lane);
     if (!this.isStopping) {
-      this.waiting.set(
-        lane,
-        this.options.clock.setTimer(() => {
-          this.waiting.delete(lane);
-          this.lanes.queue(lane);
-          this.pump();
-        }, ms),
-      );
+      this.laneWaits.add(lane, ms, () => {
+        this.lanes.queue(lane);
+        this.pump();
+      });
     }
     this.pump();
   }
@@ -452,34 +386,6 @@ export class Pipeline {
     // The jitter adds up to a quarter: the longest wait is the cap all the same.
     const backoff = backoffMs(lane.failures++, limits.outageFirstMs, limits.outageCapMs * 0.8, random);
     return Math.max(retryAfterMs ?? 0, backoff);
-  }
-
-  private onPause(run: AttemptRun): void {
-    if (this.floodWaiting.size >= this.options.limits.floodWaitingMax || run.holder === undefined) return;
-    this.floodWaiting.add(run);
-    this.lanes.giveSlot(run.holder);
-    this.pump();
-  }
-
-  private onResume(run: AttemptRun): void {
-    // It takes its slot back even where none is free: making it wait again would hold its chat for as long as others are busy.
-    if (this.floodWaiting.delete(run) && run.holder !== undefined) this.lanes.takeSlot(run.holder);
-  }
-
-  private watchDeadlines(): void {
-    this.deadlineTimer ??= this.options.clock.setTimer(() => {
-      this.deadlineTimer = undefined;
-      const now = this.options.clock.monotonic();
-      for (const run of this.working) if (run.isDue(now, this.options.limits.handlerMaxMs)) run.revoke("deadline");
-      if (this.working.size > 0) this.watchDeadlines();
-    }, this.options.limits.deadlineCheckMs);
-  }
-
-  private isExpired(body: Body): boolean {
-    const kind = payloadOf(body.update)?.kind;
-    const { inlineQueryMaxMs, paymentQueryMaxMs } = this.options.limits;
-    if (kind === "inline_query") return this.ageMs(body) > inlineQueryMaxMs;
-    return (kind === "shipping_query" || kind === "pre_checkout_query") && this.ageMs(body) > paymentQueryMaxMs;
   }
 
   private ageMs(body: Body): number {

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { Fault } from "../src/faults.ts";
 import { type Seq, toBotId } from "../src/ids.ts";
 import type { Suspicion } from "../src/inbox/inbox.ts";
-import type { PipelineLimits } from "../src/pipeline.ts";
+import type { PipelineLimits } from "../src/pipeline-options.ts";
 import { settled } from "./support/fake-clock.ts";
 import type { Operation } from "./support/fake-partition.ts";
 import { rig, type Rig, type Work } from "./support/pipeline-rig.ts";
@@ -164,7 +164,7 @@ async function play(steps: readonly Step[], stopsAfter: number | undefined): Pro
     expect([...partition.stored.keys()]).toEqual([]);
     expect(partition.outcomes.size).toBe(said);
     expect(pipeline.backlog(toBotId(1)) + pipeline.backlog(toBotId(2)) + pipeline.backlog(toBotId(3))).toBe(0);
-    expect([pipeline["extras"].size, pipeline["waiting"].size, pipeline["bodies"].bytes]).toEqual([0, 0, 0]);
+    expect([pipeline["extras"].size, pipeline["laneWaits"]["timers"].size, pipeline["bodies"].bytes]).toEqual([0, 0, 0]);
   }
   let stopped = false;
   const before = at.started.length;

@@ -1,5 +1,5 @@
 /** Plain numbers that are counted up for every update, poll and call, and read only when Prometheus asks. */
-import type { AttemptResult } from "../pipeline.ts";
+import type { AttemptResult } from "../pipeline-options.ts";
 import type { PollOutcome } from "../polling.ts";
 import type { CallOutcome } from "../telegram/call-error.ts";
 

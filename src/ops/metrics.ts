@@ -4,7 +4,7 @@
  */
 import { Counter, Histogram, Registry } from "prom-client";
 import { createProcessMetrics } from "./process-metrics.ts";
-import type { AttemptResult } from "../pipeline.ts";
+import type { AttemptResult } from "../pipeline-options.ts";
 import type { CallOutcome } from "../telegram/call-error.ts";
 import { BotCounts, type BotMetrics, type Counts, zeroCalls } from "./counts.ts";
 import { addStatusGauges } from "./status-gauges.ts";

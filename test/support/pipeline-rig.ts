@@ -3,7 +3,8 @@ import { limits as allLimits } from "../../config/limits.ts";
 import { type Attempt, type AttemptScope, createAttemptScope } from "../../src/attempts.ts";
 import type { BotId, Seq, Update } from "../../src/ids.ts";
 import { toBotId } from "../../src/ids.ts";
-import { type AttemptResult, Pipeline, type PipelineLimits, type Trouble } from "../../src/pipeline.ts";
+import { Pipeline } from "../../src/pipeline.ts";
+import type { AttemptResult, PipelineLimits, Trouble } from "../../src/pipeline-options.ts";
 import { FakeClock, settled } from "./fake-clock.ts";
 import { type Added, FakeInboxState, FakePartition } from "./fake-partition.ts";
 

@@ -1,0 +1,67 @@
+/** What the pipeline is given, what it tells, and what may be asked of it. */
+import type { AttemptScope } from "./attempts.ts";
+import type { BodiesLimits } from "./bodies.ts";
+import type { Clock, Random } from "./clock.ts";
+import type { ExpiryLimits } from "./expiry.ts";
+import type { Fault } from "./faults.ts";
+import type { Inbox, Partition } from "./inbox/inbox.ts";
+import type { LaneLimits } from "./lanes.ts";
+import type { BotId, Update } from "./ids.ts";
+import type { Verdict, VerdictLimits } from "./verdict.ts";
+import type { WorkLimits } from "./work.ts";
+
+export interface PipelineLimits extends LaneLimits, VerdictLimits, BodiesLimits, ExpiryLimits, WorkLimits {
+  readonly backlogMaxUpdates: number;
+  readonly backlogTotalMaxUpdates: number;
+  readonly settlingMax: number;
+  readonly outageFirstMs: number;
+  readonly outageCapMs: number;
+  readonly drainMaxMs: number;
+}
+
+/** How an attempt ended, as counted: one word per state in code, log and metric. */
+export type AttemptResult = Verdict["kind"] | "expired";
+
+export interface PipelineEvents {
+  /** `handlerMs`: time at work; `sinceReceiptMs`: from the receipt of the update by the wall clock. */
+  onAttempt(bot: BotId, result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void;
+  /** Something an operator should read. */
+  onTrouble(bot: BotId, trouble: Trouble): void;
+  /** A finished send of an earlier attempt was not repeated. */
+  onRemembered(): void;
+}
+
+export interface Trouble {
+  readonly kind: "retry" | "dead" | "outage" | "inbox";
+  readonly updateId: number | undefined;
+  readonly error: string;
+  readonly fault: Fault | undefined;
+}
+
+export interface Handler {
+  handle(update: Update): Promise<void>;
+}
+
+export interface PipelineStatus {
+  /** Unsettled updates in memory. */
+  readonly backlog: number;
+  /** Handlers at work, those in flood control included. */
+  readonly working: number;
+  readonly floodWaiting: number;
+  /** Outcomes not durable yet. */
+  readonly settling: number;
+  /** Entries of bots that are not configured; they stay in the inbox. */
+  readonly unconfigured: ReadonlyMap<BotId, number>;
+}
+
+export interface PipelineOptions {
+  readonly partition: Partition;
+  readonly inbox: Pick<Inbox, "state" | "onState">;
+  /** Every bot that is configured. */
+  readonly bots: ReadonlySet<BotId>;
+  readonly scope: AttemptScope;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: PipelineLimits;
+  readonly events: PipelineEvents;
+}
