@@ -155,7 +155,18 @@ class Assembly implements Botfleet {
       if (state === "ok") log.info("the inbox can be written again");
     });
     void this.countLetters();
+    await this.reportUnconfigured(inbox);
     return inbox;
+  }
+
+  /** Entries of bots that were taken out of the configuration stay in the inbox; nobody would notice. */
+  private async reportUnconfigured(inbox: Inbox): Promise<void> {
+    for (const [bot, updates] of await inbox.backlog()) {
+      if (this.names.has(bot)) continue;
+      const words =
+        "updates of a bot that is not configured any more stay in the inbox; configure it again to handle them";
+      this.options.log.warn(words, { id: bot, updates });
+    }
   }
 
   private createBots(scope: AttemptScope): readonly FleetBot[] {
