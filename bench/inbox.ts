@@ -21,6 +21,7 @@ const { values } = parseArgs({
     updates: { type: "string", default: "200000" },
     bots: { type: "string", default: "8" },
     batch: { type: "string", default: "50" },
+    group: { type: "string", default: String(limits.inbox.groupMaxWrites) },
     json: { type: "boolean", default: false },
   },
 });
@@ -109,7 +110,8 @@ function message(id: number): Update {
 
 const folder = mkdtempSync(join(tmpdir(), "botfleet-bench-"));
 try {
-  const common = { clock: systemClock, limits: limits.inbox, onFlushed, deduplicate: true };
+  const inboxLimits = { ...limits.inbox, groupMaxWrites: Number(values.group) };
+  const common = { clock: systemClock, limits: inboxLimits, onFlushed, deduplicate: true };
   const results = {
     memory: await measure(createMemoryInbox(common)),
     sqlite: await measure(await createSqliteInbox({ ...common, dataDir: folder })),

@@ -71,10 +71,10 @@ class Front implements Inbox {
       list: async (filter) => (await this.#readOnce(() => store.letters(filter))).map(letterOf),
       count: () => this.#readOnce(() => store.letterCounts()),
       retry: async (id, { again }) => {
-        const { kind } = await this.#changeLetter({ kind: "retry", id, again });
-        return kind === "dropped" ? "absent" : kind;
+        const end = await this.#changeLetter({ kind: "retry", id, again });
+        return end === "dropped" ? "absent" : end;
       },
-      drop: async (id) => ((await this.#changeLetter({ kind: "drop", id })).kind === "dropped" ? "dropped" : "absent"),
+      drop: async (id) => ((await this.#changeLetter({ kind: "drop", id })) === "dropped" ? "dropped" : "absent"),
     };
   }
 
@@ -146,12 +146,12 @@ class Front implements Inbox {
     }
   }
 
-  /** A change whose answer was lost finds no letter the second time: so it is asked first whether there is one. */
-  async #changeLetter(write: LetterWrite): Promise<LetterResult> {
+  /** Asks first whether there is such a letter: after a commit whose answer was lost, its absence means that the change is done. */
+  async #changeLetter(write: LetterWrite): Promise<LetterResult["kind"]> {
     const found = await this.deadLetters.list({ after: write.id - 1, max: 1 });
-    if (found[0]?.id !== write.id) return { kind: "absent" };
+    if (found[0]?.id !== write.id) return "absent";
     return await new Promise((resolve, reject) =>
-      this.#commits.add({ kind: "letter", write, valid: () => true, resolve, reject }),
+      this.#commits.add({ kind: "letter", write, wasTried: false, valid: () => true, resolve, reject }),
     );
   }
 

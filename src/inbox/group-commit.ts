@@ -48,7 +48,13 @@ type Kept = Waiting &
     | { readonly kind: "done"; readonly seq: Seq; readonly resolve: () => void }
     | { readonly kind: "death"; readonly write: DeathWrite; readonly resolve: () => void }
     | { readonly kind: "marks"; readonly writes: readonly MarkWrite[]; readonly resolve: () => void }
-    | { readonly kind: "letter"; readonly write: LetterWrite; readonly resolve: (result: LetterResult) => void }
+    | {
+        readonly kind: "letter";
+        readonly write: LetterWrite;
+        /** A commit that held it failed, and may have been applied all the same. */
+        wasTried: boolean;
+        readonly resolve: (end: LetterResult["kind"]) => void;
+      }
   );
 
 export type Write = Append | Kept;
@@ -153,7 +159,10 @@ export class GroupCommit {
   #failed({ kept, appends }: Batch, error: unknown): void {
     if (this.#condition === "ok") this.#condition = "failing";
     this.#kept = [...kept, ...this.#kept];
-    for (const write of kept) this.#size += sizeOf(write);
+    for (const write of kept) {
+      this.#size += sizeOf(write);
+      if (write.kind === "letter") write.wasTried = true;
+    }
     this.#options.onFailed(error);
     for (const append of appends) append.reject(refused(error));
   }
@@ -248,8 +257,13 @@ function storedBy({ appends }: Batch, committed: Committed): Entry[] {
 function resolveAll({ kept, appends }: Batch, committed: Committed): void {
   let letter = 0;
   for (const write of kept) {
-    if (write.kind === "letter") write.resolve(committed.letters[letter++] ?? { kind: "absent" });
-    else write.resolve();
+    if (write.kind !== "letter") {
+      write.resolve();
+      continue;
+    }
+    const end = committed.letters[letter++]?.kind ?? "absent";
+    const doneBefore = write.write.kind === "retry" ? "retried" : "dropped";
+    write.resolve(end === "absent" && write.wasTried ? doneBefore : end);
   }
   appends.forEach(({ encoded, resolve }, at) => {
     const result = committed.appends[at];
