@@ -2,11 +2,12 @@
  * What Prometheus reads. Parts count in plain numbers; prom-client sees them only when somebody asks (a child of its counters costs
  * 160 ns a count). Labels are bounded: `bot` is a configured name, `method` a name of the Bot API; never a chat, never a user.
  */
-import { Counter, Histogram, Registry } from "prom-client";
+import { Counter, Registry } from "prom-client";
 import { createProcessMetrics } from "./process-metrics.ts";
 import type { AttemptResult } from "../pipeline-options.ts";
 import type { CallOutcome } from "../telegram/call-error.ts";
 import { BotCounts, type BotMetrics, type Counts, zeroCalls } from "./counts.ts";
+import { PlainHistogram } from "./plain-histogram.ts";
 import { addStatusGauges } from "./status-gauges.ts";
 import type { Status, StatusSource } from "./status.ts";
 
@@ -103,8 +104,8 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
   );
   counter("inbox_writes_total", "Appends, marks and settles made durable.", [], (into) => into.inc(writes));
 
-  const histogram = (name: string, help: string, buckets: number[]): Histogram | undefined =>
-    histograms ? new Histogram({ name: `botfleet_${name}`, help, buckets, registers: [registry] }) : undefined;
+  const histogram = (name: string, help: string, buckets: readonly number[]): PlainHistogram | undefined =>
+    histograms ? new PlainHistogram({ name: `botfleet_${name}`, help, buckets, registry }) : undefined;
   const handlerTime = histogram("handler_seconds", "Time of a handler at work on one update.", secondsBuckets);
   const updateTime = histogram(
     "update_seconds",
@@ -114,9 +115,9 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
   const flushTime = histogram("inbox_flush_seconds", "Time until a group of writes was durable.", flushBuckets);
   const observe = histograms
     ? (result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void => {
-        if (result !== "expired") handlerTime?.observe(handlerMs / 1_000);
+        if (result !== "expired") handlerTime?.count(handlerMs / 1_000);
         // An update that will be run again has not come to its end.
-        if (result === "done" || result === "dead") updateTime?.observe(Math.max(0, sinceReceiptMs) / 1_000);
+        if (result === "done" || result === "dead") updateTime?.count(Math.max(0, sinceReceiptMs) / 1_000);
       }
     : undefined;
 
@@ -143,7 +144,7 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
     remembered: () => void remembered++,
     flushed(count, ms) {
       writes += count;
-      flushTime?.observe(ms / 1_000);
+      flushTime?.count(ms / 1_000);
     },
     text() {
       status = undefined;
