@@ -1,0 +1,63 @@
+/** What the chaos tests share: a simulated Telegram in this process, botfleets over one folder, and a record of every answer. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Simulator, type SimulatorOptions, startSimulator } from "../../src/simulator/server.ts";
+import { type BotfleetProcess, type BotfleetProcessOptions, spawnBotfleet } from "../support/botfleet-process.ts";
+import { Answers } from "./answers.ts";
+
+export interface Rig {
+  readonly simulator: Simulator;
+  readonly dataDir: string;
+  /** Every answer to a numbered message, from the beginning. */
+  readonly answers: Answers;
+  /** A botfleet over the folder, running the module of that name in `fixtures/`. Ends with the rig. */
+  spawn(module: string, options?: Partial<BotfleetProcessOptions>): BotfleetProcess;
+  /** As `spawn`, once it has started. */
+  start(module: string, options?: Partial<BotfleetProcessOptions>): Promise<BotfleetProcess>;
+  /** Ends every process and removes the folder. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export async function createRig(options: SimulatorOptions): Promise<Rig> {
+  const simulator = await startSimulator({ historyPerChat: 0, ...options });
+  const dataDir = mkdtempSync(join(tmpdir(), "botfleet-chaos-"));
+  const answers = new Answers(simulator.api.journal);
+  const processes: BotfleetProcess[] = [];
+  const spawn: Rig["spawn"] = (module, given) => {
+    const process = spawnBotfleet({
+      tokens: simulator.tokens,
+      module: fixture(module),
+      apiRoot: simulator.url,
+      dataDir,
+      ...given,
+    });
+    processes.push(process);
+    return process;
+  };
+  return {
+    simulator,
+    dataDir,
+    answers,
+    spawn,
+    start: (module, given) => spawn(module, given).started,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(processes.map((process) => process[Symbol.asyncDispose]()));
+      await simulator.stop();
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+export function fixture(module: string): string {
+  return join(import.meta.dir, "fixtures", `${module}.ts`);
+}
+
+/** Resolves once `holds`; looks every few milliseconds, gives up after `maxMs`. */
+export async function until(what: string, holds: () => boolean | Promise<boolean>, maxMs = 30_000): Promise<void> {
+  const giveUpAt = performance.now() + maxMs;
+  while (!(await holds())) {
+    if (performance.now() > giveUpAt) throw new Error(`${what}: not within ${maxMs} ms`);
+    await Bun.sleep(5);
+  }
+}

@@ -1,0 +1,71 @@
+/** Looks into the file of an inbox from outside, as it is on disk. */
+import { Database } from "bun:sqlite";
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** One unsettled update. */
+export interface StoredUpdate {
+  readonly seq: number;
+  readonly bot: number;
+  readonly updateId: number;
+  readonly lane: number | string;
+  readonly text: string | undefined;
+}
+
+export interface StoredLetter {
+  readonly bot: number;
+  readonly updateId: number | null;
+  readonly attempts: number;
+  readonly effectsUnknown: number;
+  readonly error: string;
+  readonly body: string;
+}
+
+export interface InboxFile {
+  /** Unsettled updates in the order of their arrival. */
+  readonly entries: readonly StoredUpdate[];
+  readonly letters: readonly StoredLetter[];
+}
+
+export function inboxFileIn(dataDir: string): string {
+  return join(dataDir, "inbox.sqlite");
+}
+
+/** While no botfleet runs over `dataDir`. Nothing where there is no inbox yet. The file itself stays as a crash has left it. */
+export function readInboxFile(dataDir: string): InboxFile {
+  const copied = mkdtempSync(join(tmpdir(), "botfleet-copy-"));
+  try {
+    for (const suffix of ["", "-wal"]) {
+      const from = inboxFileIn(dataDir) + suffix;
+      if (existsSync(from)) copyFileSync(from, inboxFileIn(copied) + suffix);
+    }
+    return existsSync(inboxFileIn(copied)) ? read(inboxFileIn(copied)) : { entries: [], letters: [] };
+  } finally {
+    rmSync(copied, { recursive: true, force: true });
+  }
+}
+
+function read(path: string): InboxFile {
+  using db = new Database(path, { readwrite: true, create: false });
+  const tables = db.query<{ count: number }, []>("SELECT count(*) AS count FROM sqlite_master WHERE name = 'letters'");
+  if (tables.get()?.count === 0) return { entries: [], letters: [] };
+  const entries = db
+    .query<Omit<StoredUpdate, "text"> & { body: string }, []>(
+      "SELECT seq, bot, update_id AS updateId, lane, body FROM entries ORDER BY seq",
+    )
+    .all()
+    .map(({ body, ...entry }) => ({ ...entry, text: textIn(body) }));
+  const letters = db
+    .query<StoredLetter, []>(
+      `SELECT bot, update_id AS updateId, attempts, effects_unknown AS effectsUnknown, error, body
+       FROM letters ORDER BY id`,
+    )
+    .all();
+  return { entries, letters };
+}
+
+function textIn(body: string): string | undefined {
+  const text = (JSON.parse(body) as { readonly message?: { readonly text?: unknown } }).message?.text;
+  return typeof text === "string" ? text : undefined;
+}
