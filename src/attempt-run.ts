@@ -5,9 +5,10 @@
  *        └─ deadline: revoked ──► effects in flight ended ──► over      (the handler itself may hang for ever: nothing waits for it)
  *
  * How this goes wrong, and what answers it: a handler that never ends → the deadline; a handler that ends while a call it did not
- * await is open → `over` waits for the call, and an outage or a shutdown that cuts it short counts as the handler's own end; a call
- * that ends after the revocation → remembered, then rejected; a handler that goes on after its revocation → each further effect is
- * rejected before it starts.
+ * await is open → `over` waits for the call, and an outage or a shutdown that cuts it short counts as the handler's own end; a handler
+ * that fails after a call of it met an outage, whatever it throws and also by its deadline → the outage counts as its end; a call that
+ * ends after the revocation → remembered, then rejected; a handler that goes on after its revocation → each further effect is rejected
+ * before it starts.
  */
 import type { Attempt, RememberedAnswer, SendAnswer } from "./attempts.ts";
 import type { Body, Send } from "./inbox/inbox.ts";
@@ -67,6 +68,8 @@ export class AttemptRun implements Attempt {
   private calls = 0;
   private inFlight = 0;
   private end: AttemptEnd | undefined;
+  /** With what the first call ended that met an outage. */
+  private outage: unknown;
   private onOver: ((end: AttemptEnd) => void) | undefined;
   private isOver = false;
 
@@ -119,8 +122,10 @@ export class AttemptRun implements Attempt {
       return result;
     } catch (error) {
       const fault = faultOf(error);
-      if (fault !== undefined && isOutage(fault)) this.replaceReturn({ kind: "threw", error });
-      throw error;
+      if (fault === undefined || !isOutage(fault)) throw error;
+      if (fault.code !== "attempt_revoked") this.outage ??= error;
+      this.replaceReturn({ kind: "threw", error });
+      throw this.revoked && fault.code !== "attempt_revoked" ? this.revocation() : error;
     } finally {
       this.inFlight--;
       if (this.inFlight === 0 && this.end !== undefined) this.close();
@@ -200,8 +205,19 @@ export class AttemptRun implements Attempt {
   private close(): void {
     if (this.isOver || this.end === undefined) return;
     this.isOver = true;
-    this.onOver?.(this.end);
+    this.onOver?.(this.excused(this.end));
     this.onOver = undefined;
+  }
+
+  /**
+   * Bots catch the error of a call and go on, throw one of their own, or have no time left for the next: were that counted, a few minutes
+   * without Telegram would make dead letters. A handler that returned has made its own of the failure.
+   */
+  private excused(end: AttemptEnd): AttemptEnd {
+    const isFault = end.kind === "threw" || (end.kind === "revoked" && end.by === "deadline");
+    if (!isFault || this.outage === undefined) return end;
+    const fault = end.kind === "threw" ? faultOf(end.error) : undefined;
+    return fault !== undefined && isOutage(fault) ? end : { kind: "threw", error: this.outage };
   }
 
   private revocation(): Fault {

@@ -98,6 +98,36 @@ test("an outage that the handler has awaited and survived is not held against it
   expect(ends).toEqual([{ kind: "returned" }]);
 });
 
+test.each([
+  ["an error of its own", () => Promise.reject(new Error("the customer was not answered"))],
+  ["nothing before its deadline", () => new Promise<void>(() => {})],
+])("a handler that met an outage and then ends with %s is not to blame", async (_, ending) => {
+  const { run, ends, begin } = attempt();
+  const down = new Fault("unavailable", "down");
+  begin(async () => {
+    await run.effect(() => Promise.reject(down)).catch(() => {});
+    await ending();
+  });
+  await settled();
+  run.revoke("deadline");
+  expect(ends).toEqual([{ kind: "threw", error: down }]);
+});
+
+test("a call that outlasts the deadline and then meets an outage takes the blame from the handler", async () => {
+  const { run, ends, begin } = attempt();
+  const call = Promise.withResolvers<void>();
+  const down = new Fault("unavailable", "down");
+  let told: Promise<unknown> = Promise.resolve();
+  begin(async () => {
+    told = codeOf(run.effect(() => call.promise));
+    await told;
+  });
+  run.revoke("deadline");
+  call.reject(down);
+  expect(await told).toBe("attempt_revoked");
+  expect(ends).toEqual([{ kind: "threw", error: down }]);
+});
+
 test("a revoked attempt starts no effect, and is over when those in flight have ended", async () => {
   const { run, ends, begin } = attempt();
   const call = Promise.withResolvers<string>();

@@ -38,7 +38,9 @@ interface Failed {
 export function callError({ bot, redact, call, verdict }: Failed): Error {
   const { method, attempt, signal } = call;
   const what = `Bot ${bot}: ${method}`;
-  if (attempt?.revoked === true) return new Fault("attempt_revoked", `${what} was given up with its attempt.`);
+  // An outage is told also to an attempt that was given up meanwhile: it decides whether that counts.
+  if (attempt?.revoked === true && verdict.kind !== "unknown")
+    return new Fault("attempt_revoked", `${what} was given up with its attempt.`);
   if (signal?.aborted === true) {
     const aborted = new DOMException("The call was aborted by its caller's signal.", "AbortError");
     return new HttpError(`Network request for '${method}' failed!`, aborted);
