@@ -37,14 +37,14 @@ export class Process implements Life {
   }
 
   step(): Promise<void> {
-    const { chance, between } = this.scheduler;
-    const longest = chance.call(this.scheduler, 0.02) ? this.perils.stepMaxMs * 50 : this.perils.stepMaxMs;
+    const { scheduler } = this;
+    const longest = scheduler.chance(0.02) ? this.perils.stepMaxMs * 50 : this.perils.stepMaxMs;
     return new Promise((resolve) => {
       if (this.isDead) return;
-      this.scheduler.at(
-        between.call(this.scheduler, 0, longest),
+      scheduler.at(
+        scheduler.between(0, longest),
         () => {
-          if (this.scheduler.chance(this.perils.crash)) this.crash();
+          if (scheduler.chance(this.perils.crash)) this.crash();
           else resolve();
         },
         this,

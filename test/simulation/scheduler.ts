@@ -74,8 +74,9 @@ export class Scheduler {
   async run(isDone: () => boolean, untilMs: number, maxSteps = 200_000): Promise<boolean> {
     await settled();
     while (!isDone()) {
-      const event = this.pop();
+      const event = this.heap[0];
       if (event === undefined || event.dueMs > untilMs || this.steps >= maxSteps) return false;
+      this.pop();
       if (event.isCancelled || event.life?.isDead === true) continue;
       this.nowMs = Math.max(this.nowMs, event.dueMs);
       this.steps++;
