@@ -1,6 +1,6 @@
 /**
- * Puts the writes of all bots that come within `groupMaxMs` into one transaction, because a transaction costs many times what a row
- * does. One commit is in flight at a time; the next group gathers meanwhile. Each write ends when its commit is durable.
+ * Puts the writes of all bots that come within `groupMaxMs` (outcomes alone: `settleMaxMs`) into one transaction, because a transaction
+ * costs many times what a row does. One commit is in flight at a time; the next group gathers meanwhile. Each write ends when its commit is durable.
  *
  *     ok ── commit fails ──► failing ── commit succeeds ──► ok          any ── the store breaks ──► broken, for good
  *
@@ -15,7 +15,10 @@ import type { Appended, Entry } from "./inbox.ts";
 import type { Committed, DeathWrite, Group, InboxStore, LetterResult, LetterWrite, MarkWrite } from "./store.ts";
 
 export interface GroupLimits {
+  /** Longest wait of a write that somebody waits for, ms. */
   readonly groupMaxMs: number;
+  /** Longest wait of an outcome: nobody waits for it, and until it is written a crash repeats its update; ms. */
+  readonly settleMaxMs: number;
   readonly groupMaxWrites: number;
   readonly writeRetryMs: number;
 }
@@ -69,7 +72,10 @@ export class GroupCommit {
   #kept: Kept[] = [];
   #appends: Append[] = [];
   #size = 0;
-  #oldestAt = 0;
+  /** When what waits must be written at the latest, monotonic ms. */
+  #dueAt = Infinity;
+  /** When `#timer` fires. */
+  #timerAt = Infinity;
   #inFlight: { readonly batch: Batch; readonly ended: Promise<void> } | undefined;
   #timer: Timer | undefined;
   #condition: "ok" | "failing" | "stopping" | "closed" = "ok";
@@ -85,7 +91,7 @@ export class GroupCommit {
 
   add(write: Write): void {
     if (this.#condition === "closed") return write.reject(this.#closedFault(write));
-    if (this.#size === 0) this.#oldestAt = this.#options.clock.monotonic();
+    this.#dueAt = Math.min(this.#dueAt, this.#options.clock.monotonic() + this.#waitMs(write));
     if (write.kind === "append") this.#appends.push(write);
     else this.#kept.push(write);
     this.#size += sizeOf(write);
@@ -117,9 +123,19 @@ export class GroupCommit {
       return;
     }
     if (this.#size === 0) return;
-    const waitMs = this.#oldestAt + limits.groupMaxMs - clock.monotonic();
-    if (waitMs <= 0 || this.#size >= limits.groupMaxWrites) this.#start();
-    else this.#timer ??= clock.setTimer(() => this.#start(), waitMs);
+    const waitMs = this.#dueAt - clock.monotonic();
+    if (waitMs <= 0 || this.#size >= limits.groupMaxWrites) {
+      this.#start();
+    } else if (this.#dueAt < this.#timerAt) {
+      this.#timer?.cancel();
+      this.#timerAt = this.#dueAt;
+      this.#timer = clock.setTimer(() => this.#start(), waitMs);
+    }
+  }
+
+  #waitMs(write: Write): number {
+    const { groupMaxMs, settleMaxMs } = this.#options.limits;
+    return write.kind === "done" || write.kind === "death" ? settleMaxMs : groupMaxMs;
   }
 
   #start(): void {
@@ -130,6 +146,7 @@ export class GroupCommit {
   async #commit(): Promise<boolean> {
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#timerAt = Infinity;
     const { clock, commit } = this.#options;
     const batch = this.#take();
     const { promise: ended, resolve: end } = Promise.withResolvers<void>();
@@ -180,7 +197,8 @@ export class GroupCommit {
     const alone = this.#condition === "failing" && kept.length > 0;
     const appends = alone ? [] : this.#appends.splice(0, upTo(this.#appends));
     this.#size -= size;
-    this.#oldestAt = this.#options.clock.monotonic();
+    // What a full group left behind is due at once.
+    this.#dueAt = this.#size > 0 ? this.#options.clock.monotonic() : Infinity;
     return { kept: kept.filter(isAllowed), appends: appends.filter(isAllowed) };
   }
 

@@ -10,8 +10,10 @@ export interface Salvaged {
   readonly movedTo: string;
 }
 
-/** Rows that are asked for one by one between the last readable from below and the first from above. */
-const probesMax = 5_000_000;
+/** Rows that are asked for one by one between the last readable from below and the first from above: some ten seconds at most. */
+const probesMax = 1_000_000;
+/** The same where nothing tells how far the keys go. */
+const probesBlind = 20_000;
 const pageBytes = 4_096;
 
 type Row = Record<string, number | string | null>;
@@ -98,7 +100,8 @@ function copyTable(source: Database, target: Database, name: keyof typeof tables
   const places = columns.map(() => "?").join(", ");
   const insert = target.query(`INSERT OR IGNORE INTO ${name}(${columns.join(", ")}) VALUES (${places})`);
   let copied = 0;
-  for (const row of readable(source, name, key)) {
+  const end = name === "entries" || name === "marks" ? reservedOf(source) : undefined;
+  for (const row of readable(source, name, key, end)) {
     const isRow = texts.every((column) => typeof row[column] === "string") && Number.isSafeInteger(row[key]);
     if (!isRow || (name !== "marks" && !Number.isSafeInteger(row["bot"]))) continue;
     try {
@@ -110,8 +113,8 @@ function copyTable(source: Database, target: Database, name: keyof typeof tables
   return copied;
 }
 
-/** Rows from below up to the damage, then from above down to it, then one by one what lies between. */
-function* readable(db: Database, table: string, key: string): Generator<Row> {
+/** Rows from below up to the damage, then from above down to it, then one by one what lies between. `end`: no key is as high. */
+function* readable(db: Database, table: string, key: string, end: number | undefined): Generator<Row> {
   let low = Number.MIN_SAFE_INTEGER;
   let high = Number.MAX_SAFE_INTEGER;
   const rising = attempt(() =>
@@ -135,7 +138,7 @@ function* readable(db: Database, table: string, key: string): Generator<Row> {
     yield row;
   }
   const from = Math.max(low, 0);
-  const to = Math.min(high, from + probesMax);
+  const to = Math.min(high, end ?? from + probesBlind, from + probesMax);
   for (let at = from + 1; at < to; at++) {
     const row = attempt(() => single?.get(at));
     if (row !== undefined && row !== null) yield row;

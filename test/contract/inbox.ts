@@ -46,10 +46,14 @@ export function messages(from: number, to: number, chat = 1): Update[] {
   return Array.from({ length: to - from + 1 }, (_, place) => message(from + place, chat));
 }
 
-/** Reads until `count` entries have come. */
+/** Reads until `count` entries have come. Rejects when the inbox stops before. */
 export async function take(partition: Partition, count: number, max = 1_000): Promise<Entry[]> {
   const taken: Entry[] = [];
-  while (taken.length < count) taken.push(...(await partition.next(Math.min(max, count - taken.length))));
+  while (taken.length < count) {
+    const entries = await partition.next(Math.min(max, count - taken.length));
+    if (entries.length === 0) throw new Error(`the inbox stopped after ${taken.length} of ${count} entries`);
+    taken.push(...entries);
+  }
   return taken;
 }
 

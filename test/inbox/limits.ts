@@ -1,6 +1,7 @@
 /** Limits for tests of the inbox: as in production, but small where a test has to reach them. */
 export const inboxLimits = {
   groupMaxMs: 2,
+  settleMaxMs: 2,
   groupMaxWrites: 2_000,
   runKeepIds: 200_000,
   runExtendIds: 100_000,

@@ -7,3 +7,13 @@ export function temporaryFolder(): { readonly path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), "botfleet-"));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
+
+/** Removes the folder whatever `work` ends with. */
+export async function withFolder(work: (path: string) => unknown): Promise<void> {
+  const folder = temporaryFolder();
+  try {
+    await work(folder.path);
+  } finally {
+    folder.remove();
+  }
+}
