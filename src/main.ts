@@ -70,7 +70,7 @@ async function run(settings: Settings, log: Log, end: (code: number) => Promise<
   const heartbeat = createHeartbeat({ clock: systemClock, everyMs: heartbeatMs });
   startWatchdog({ beats: heartbeat.beats, maxMs: limits.process.watchdogMaxMs, log });
   const modules = await loadModules(settings);
-  const botfleet = await startBotfleet({
+  const starting = startBotfleet({
     settings,
     limits,
     modules,
@@ -84,30 +84,44 @@ async function run(settings: Settings, log: Log, end: (code: number) => Promise<
       void end(1);
     },
   });
-  log.info("botfleet started", { version: packageFile.version, port: botfleet.port, bots: settings.bots.length });
+  // Before it has started: a signal that came meanwhile would end the process in the middle of its recovery.
   onSignal(async (signal) => {
     log.info("stopping", { signal });
     const forced = setTimeout(() => {
       log.error("what is in work does not end; it stays in the inbox and is handled again");
       void end(1);
     }, limits.process.stopMaxMs);
-    await botfleet.stop();
+    try {
+      await (await starting).stop();
+    } catch (error) {
+      log.error("what is left could not be written; it stays in the inbox and is handled again", { error });
+      await end(1);
+    }
     clearTimeout(forced);
     log.info("stopped");
     await end(0);
   });
+  const { port } = await starting;
+  log.info("botfleet started", { version: packageFile.version, port, bots: settings.bots.length });
 }
+
+/** Ctrl-C and systemd signal every process of a group, and `bun run` passes what it got on to its child: the same signal twice, ms. */
+const sameSignalMs = 500;
 
 /** The first signal stops in order, a second one at once. */
 function onSignal(stop: (signal: string) => Promise<void>): void {
-  let isStopping = false;
+  let stoppingSince: number | undefined;
   for (const [signal, number] of [
     ["SIGTERM", 15],
     ["SIGINT", 2],
   ] as const) {
     process.on(signal, () => {
-      if (isStopping) process.exit(128 + number);
-      isStopping = true;
+      const now = systemClock.monotonic();
+      if (stoppingSince !== undefined) {
+        if (now - stoppingSince > sameSignalMs) process.exit(128 + number);
+        return;
+      }
+      stoppingSince = now;
       void stop(signal);
     });
   }
