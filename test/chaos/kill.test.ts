@@ -3,10 +3,9 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { type Load, startLoad } from "../../src/simulator/generator.ts";
 import type { OracleReport } from "../../src/simulator/oracle.ts";
-import type { BotfleetProcess } from "../support/botfleet-process.ts";
 import { type StoredLetter, inboxFileIn, readInboxFile } from "../support/inbox-file.ts";
 import type { Kill } from "./answers.ts";
-import { createRig, type Rig, until } from "./rig.ts";
+import { createRig, isIdle, type Rig, until } from "./rig.ts";
 
 const rounds = 25;
 const bots = 2;
@@ -106,13 +105,6 @@ async function settleDown(
   const { entries, letters } = readInboxFile(rig.dataDir);
   expect(entries).toEqual([]);
   return { report: load.oracle.report(), letters };
-}
-
-/** Nothing waits, neither at Telegram nor here. */
-async function isIdle(rig: Rig, process: BotfleetProcess): Promise<boolean> {
-  if ([...rig.simulator.api.bots.values()].some((bot) => bot.queue.size > 0)) return false;
-  const status = await process.status();
-  return status.pipeline.inWork === 0 && status.bots.every(({ backlog }) => backlog === 0);
 }
 
 /** Messages that were neither answered nor are among the dead letters. */

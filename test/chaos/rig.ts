@@ -61,3 +61,10 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
     await Bun.sleep(5);
   }
 }
+
+/** Nothing waits, neither at Telegram nor here. */
+export async function isIdle(rig: Rig, process: BotfleetProcess): Promise<boolean> {
+  if ([...rig.simulator.api.bots.values()].some((bot) => bot.queue.size > 0)) return false;
+  const status = await process.status();
+  return status.pipeline.inWork === 0 && status.bots.every(({ backlog }) => backlog === 0);
+}
