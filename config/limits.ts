@@ -24,6 +24,8 @@ export const limits = {
   inbox: {
     /** Longest time a write waits for others to share its transaction, ms: bounds the latency that grouping adds. */
     groupMaxMs: 2,
+    /** Longest time an outcome waits where nothing else is written, ms: a fraction of the 100 ms in which a crash may repeat a reply. */
+    settleMaxMs: 25,
     /** Writes in one transaction: bounds how long one commit holds the others up. */
     groupMaxWrites: 2_000,
     /** Ids remembered below the highest of a run: twice what Telegram keeps for a bot. */

@@ -91,6 +91,25 @@ describe("group commit", () => {
     expect((await Promise.all(appends)).map((appended: Appended) => appended.stored)).toEqual([1, 1, 1, 1]);
   });
 
+  test("an outcome waits `settleMaxMs` at most, and goes along with whatever is written before", async () => {
+    const { inbox, clock, groups } = new World({ limits: { ...inboxLimits, settleMaxMs: 25 } });
+    const partition = await inbox.open(partitionClaim());
+    void inbox.append(botClaim(), messages(1, 3));
+    await clock.advance(groupMaxMs);
+    const [first, second] = await take(partition, 2);
+    const settling = partition.settle(first?.seq ?? toSeq(0), done);
+    await clock.advance(24);
+    expect(groups).toHaveLength(1);
+    await clock.advance(1);
+    await settling;
+    expect(groups).toHaveLength(2);
+    void partition.settle(second?.seq ?? toSeq(0), done);
+    await clock.advance(groupMaxMs);
+    void inbox.append(botClaim(), [message(9)]);
+    await clock.advance(groupMaxMs);
+    expect(groups[2]).toMatchObject({ done: [second?.seq], appends: [{ ids: [9] }] });
+  });
+
   test("`groupMaxWrites` writes do not wait for others", async () => {
     const { inbox, groups } = new World();
     expect((await inbox.append(botClaim(), messages(1, groupMaxWrites))).stored).toBe(groupMaxWrites);
