@@ -4,7 +4,7 @@ import { createAttemptScope, type AttemptScope } from "./attempts.ts";
 import type { BotModule } from "./bots/bot.ts";
 import { createHostedBot } from "./bots/host.ts";
 import type { Clock, Random } from "./clock.ts";
-import { createFleet, type Fleet, type FleetBot } from "./fleet.ts";
+import { createFleet, type Fleet, type FleetBot, type FleetBotState } from "./fleet.ts";
 import type { BotId } from "./ids.ts";
 import type { Inbox } from "./inbox/inbox.ts";
 import { createSqliteInbox } from "./inbox/sqlite.ts";
@@ -14,7 +14,7 @@ import { createHealth, createOutage } from "./ops/health.ts";
 import type { Heartbeat } from "./ops/heartbeat.ts";
 import { createMetrics, type Metrics } from "./ops/metrics.ts";
 import { startSidecar, type Sidecar } from "./ops/sidecar.ts";
-import type { FleetState, Status } from "./ops/status.ts";
+import type { BotStatus, FleetState, Status } from "./ops/status.ts";
 import { Pipeline } from "./pipeline.ts";
 import type { PipelineEvents } from "./pipeline-options.ts";
 import { createClient } from "./telegram/client.ts";
@@ -259,15 +259,7 @@ class Assembly implements Botfleet {
   private status(): Status {
     const { version } = this.options;
     const pipeline = this.pipeline?.status();
-    const bots = (this.fleet?.bots() ?? []).map(({ id, name, poller }) => ({
-      name,
-      id,
-      state: poller.phase,
-      since: poller.since,
-      backlog: this.pipeline?.backlog(id) ?? 0,
-      ...(poller.polledAt === undefined ? {} : { lastPollAt: poller.polledAt }),
-      ...(poller.error === undefined ? {} : { error: poller.error }),
-    }));
+    const bots = (this.fleet?.bots() ?? []).map((bot) => botStatus(bot, this.pipeline?.backlog(bot.id) ?? 0));
     return {
       version,
       startedAt: this.startedAt,
@@ -277,6 +269,16 @@ class Assembly implements Botfleet {
       pipeline: { inWork: pipeline?.working ?? 0, waiting: pipeline?.floodWaiting ?? 0 },
     };
   }
+}
+
+function botStatus({ id, name, poller }: FleetBotState, backlog: number): BotStatus {
+  const { phase, since, polledAt, error } = poller;
+  const known = { name, id, state: phase, since, backlog };
+  return Object.assign(
+    known,
+    polledAt === undefined ? {} : { lastPollAt: polledAt },
+    error === undefined ? {} : { error },
+  );
 }
 
 interface SharedByBots {

@@ -164,7 +164,9 @@ async function play(steps: readonly Step[], stopsAfter: number | undefined): Pro
     expect([...partition.stored.keys()]).toEqual([]);
     expect(partition.outcomes.size).toBe(said);
     expect(pipeline.backlog(toBotId(1)) + pipeline.backlog(toBotId(2)) + pipeline.backlog(toBotId(3))).toBe(0);
-    expect([pipeline["extras"].size, pipeline["laneWaits"]["timers"].size, pipeline["bodies"].bytes]).toEqual([0, 0, 0]);
+    expect([pipeline["extras"].size, pipeline["laneWaits"]["timers"].size, pipeline["bodies"].bytes]).toEqual([
+      0, 0, 0,
+    ]);
   }
   let stopped = false;
   const before = at.started.length;
