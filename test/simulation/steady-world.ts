@@ -6,7 +6,7 @@ import type { BotModule } from "../../src/bots/bot.ts";
 import * as echo from "../../src/bots/echo.ts";
 import { limits } from "../../config/limits.ts";
 import type { Clock, Timer } from "../../src/clock.ts";
-import { botIdOf, type Token, toToken } from "../../src/ids.ts";
+import { type BotId, botIdOf, type Token, toToken } from "../../src/ids.ts";
 import { createInbox } from "../../src/inbox/front.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
 import { createMemoryStore, emptyDurable } from "../../src/inbox/memory.ts";
@@ -91,11 +91,16 @@ export class SteadyWorld {
     return this.instance;
   }
 
+  /** The id of bot `number`. */
+  botId(number: number): BotId {
+    return botIdOf(this.tokens[number] as Token);
+  }
+
   /** Somebody writes; texts of one chat must differ. */
   say(number: number, chat: number, text: string): void {
-    const token = this.tokens[number] as Token;
-    this.written.set(`${botIdOf(token)}/${chat}/${text}`, this.scheduler.nowMs);
-    this.api.people.person(chat).say(token, text);
+    const bot = this.botId(number);
+    this.written.set(`${bot}/${chat}/${text}`, this.scheduler.nowMs);
+    this.api.people.person(chat).say(bot, text);
   }
 
   async start(): Promise<void> {
