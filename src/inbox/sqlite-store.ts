@@ -127,10 +127,10 @@ export class SqliteStore implements SyncStore {
     return this.#backlog;
   }
 
-  /** Folds the write-ahead log into the database where it has grown past `checkpointPages`. */
-  checkpoint(): void {
+  /** Folds the write-ahead log into the database where it has grown past `checkpointPages`, or `now`. */
+  checkpoint(now: boolean): void {
     const pages = this.#sql.walSize.values()[0]?.[1];
-    if (Number(pages) >= this.#options.limits.checkpointPages) this.#db.run("PRAGMA wal_checkpoint(PASSIVE)");
+    if (now || Number(pages) >= this.#options.limits.checkpointPages) this.#db.run("PRAGMA wal_checkpoint(PASSIVE)");
   }
 
   /** A transaction could neither be ended nor undone: no call can succeed any more. */

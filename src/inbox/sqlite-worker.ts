@@ -9,9 +9,10 @@ declare const self: Worker;
 let opened: { readonly store: SqliteStore; readonly options: OpenOptions } | undefined;
 
 self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
-  tell(attempt(data));
+  const told = attempt(data);
+  tell(told);
   // After the answer: nobody waits for it but the next commit.
-  if (data.call === "commit") foldLog();
+  if (data.call === "commit") foldLog("message" in told);
 });
 
 function tell(told: Answer): void {
@@ -59,9 +60,10 @@ function open(options: OpenOptions): Opened {
   return { salvaged };
 }
 
-function foldLog(): void {
+/** `now`: however short the log is. After a failed commit it may be the log that found no room; folded, it starts anew. */
+function foldLog(now: boolean): void {
   try {
-    opened?.store.checkpoint();
+    opened?.store.checkpoint(now);
   } catch {
     // The log stays as it is and is folded after a later commit; a disk that is full or failing shows in that commit.
   }

@@ -49,10 +49,7 @@ function overwrite(file: string, at: number, bytes: Uint8Array): void {
 }
 
 /** Opens a damaged inbox, checks that it works, and answers what was salvaged and the ids read back. */
-async function reopen(
-  folder: string,
-  count: number,
-): Promise<{ salvaged: Salvaged[]; ids: unknown[]; letters: number }> {
+async function reopen(folder: string): Promise<{ salvaged: Salvaged[]; ids: unknown[]; letters: number }> {
   const salvaged: Salvaged[] = [];
   const inbox = await open(folder, { onSalvaged: (each) => salvaged.push(each) });
   const partition = await inbox.open(partitionClaim());
