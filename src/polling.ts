@@ -177,7 +177,12 @@ export function createPolling(options: PollingOptions): Polling {
   }
 
   return {
-    identify: () => repeat(() => ask({ method: "getMe", phase: "starting", payload: {} }, meIn)),
+    async identify() {
+      const me = await repeat(() => ask({ method: "getMe", phase: "starting", payload: {} }, meIn));
+      // A token that was refused is taken again: the first poll, which may be open for long, says nothing new about that.
+      if (me !== undefined) journal.recover();
+      return me;
+    },
     supply: async () => (await repeat(poll)) ?? [],
     async handle(updates) {
       appending = updates;
