@@ -51,6 +51,8 @@ class World {
   readonly gates: string[] = [];
   /** Calls by bot. */
   readonly calls = new Map<number, string[]>();
+  /** Numbers of the bots that have a call open. */
+  readonly waiting = new Set<number>();
   readonly logged: string[] = [];
   append: () => Promise<Appended> = () => Promise.resolve({ stored: 1, known: 0, malformed: 0 });
   leases: Leases = createLocalLeases();
@@ -152,8 +154,13 @@ class World {
         if (method === "getMe" && step === undefined) {
           return Promise.resolve(ok({ id: number, is_bot: true, first_name: "A", username: `a${number}_bot` }));
         }
+        this.waiting.add(number);
         return new Promise((_, reject) => {
-          signal?.addEventListener("abort", () => reject(new Fault("attempt_revoked", "called off")), { once: true });
+          const end = (): void => {
+            this.waiting.delete(number);
+            reject(new Fault("attempt_revoked", "called off"));
+          };
+          signal?.addEventListener("abort", end, { once: true });
         });
       },
       transformer: () => Promise.reject(new Error("not for the fleet")),
@@ -245,6 +252,7 @@ describe("the other bots go on as if nothing were", () => {
     const { poller } = world.fleet.bots()[1] ?? {};
     expect(poller).toMatchObject({ phase: "stopped" });
     expect(poller?.error).toContain("cannot be built");
+    expect([...world.waiting]).toEqual([1, 3]);
     expect(world.gates).not.toContain("open 2");
     expect(world.logged.filter((line) => line.startsWith("error"))).toHaveLength(1);
     await world.fleet.stop();
