@@ -10,7 +10,7 @@ import { type BotId, botIdOf, type Token, toToken } from "../../src/ids.ts";
 import { createInbox } from "../../src/inbox/front.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
 import { createMemoryStore, emptyDurable } from "../../src/inbox/memory.ts";
-import type { InboxStore } from "../../src/inbox/store.ts";
+import type { Group, InboxStore } from "../../src/inbox/store.ts";
 import type { AttemptResult } from "../../src/pipeline-options.ts";
 import { type BotApi, createBotApi } from "../../src/simulator/bot-api.ts";
 import type { Transport } from "../../src/telegram/exchange.ts";
@@ -31,6 +31,8 @@ export interface SteadyOptions extends Pick<InstanceOptions, "pipelineLimits" | 
   readonly transport?: (transport: Transport, world: SteadyWorld) => Transport;
   /** Default true. */
   readonly deduplicate?: boolean;
+  /** What became durable. */
+  readonly onCommitted?: (group: Group) => void;
 }
 
 export interface Answered {
@@ -151,13 +153,18 @@ export class SteadyWorld {
     const { options, scheduler, timers, durable } = this;
     const { deduplicate = true, commitMs = 2 } = options;
     const store = createMemoryStore({ durable, limits: limits.inbox, deduplicate, now: timers.now() });
+    const commit: InboxStore["commit"] = async (group) => {
+      const committed = await store.commit(group);
+      options.onCommitted?.(group);
+      return committed;
+    };
     const slow: InboxStore = {
       ...store,
       commit: (group) =>
         new Promise((resolve, reject) => {
           scheduler.at(commitMs, () => {
             if (this.isDiskFailing) reject(new Error("the disk does not answer"));
-            else resolve(store.commit(group));
+            else resolve(commit(group));
           });
         }),
     };
