@@ -72,6 +72,8 @@ class Assembly implements Botfleet {
   private fleet: Fleet | undefined;
   private reading: Promise<void> | undefined;
   private deadLetters = 0;
+  /** Commits after which the dead letters have to be counted. */
+  private countsDue = 0;
 
   constructor(options: AssemblyOptions) {
     const { settings, clock, version } = options;
@@ -147,7 +149,13 @@ class Assembly implements Botfleet {
       log,
       deduplicate: settings.deduplicate,
       onBroken,
-      onFlushed: (writes, ms) => this.metrics.flushed(writes, ms),
+      onFlushed: (writes, ms) => {
+        this.metrics.flushed(writes, ms);
+        if (this.countsDue > 0) {
+          this.countsDue--;
+          void this.countLetters();
+        }
+      },
     });
     this.inbox = inbox;
     inbox.onState((state) => {
@@ -205,10 +213,7 @@ class Assembly implements Botfleet {
       updates: module.updates,
       createHandler: (me) => createHostedBot({ name, client, module, me, log: botLog, now: () => clock.now() }),
       events: {
-        onPoll: (outcome) => {
-          counts.polled(outcome);
-          this.state = this.state === "starting" && this.isEveryBotAnswered() ? "running" : this.state;
-        },
+        onPoll: (outcome) => counts.polled(outcome),
         onAppended: ({ stored, known, malformed }) => {
           counts.appended(stored, known);
           if (malformed > 0) void this.countLetters();
@@ -231,7 +236,8 @@ class Assembly implements Botfleet {
           case "retry":
             return log.warn("a handler failed; the update is tried again", fields);
           case "dead":
-            void this.countLetters();
+            // Durable with the commit after the one that may be in flight.
+            this.countsDue = 2;
             return log.error("an update became a dead letter", fields);
           case "outage":
             return log.debug("an update waits: something it needs is unavailable", fields);
@@ -252,12 +258,18 @@ class Assembly implements Botfleet {
     }
   }
 
-  private isEveryBotAnswered(): boolean {
-    return this.fleet?.bots().every(({ poller }) => poller.phase !== "starting") ?? false;
+  /** Once every bot has been tried and Telegram has answered one: a server that is out of reach must not hold the other bots back. */
+  private hasStarted(): boolean {
+    const pollers = (this.fleet?.bots() ?? []).map(({ poller }) => poller);
+    return (
+      pollers.every(({ phase, error }) => phase !== "starting" || error !== undefined) &&
+      pollers.some(({ phase }) => phase === "polling" || phase === "full" || phase === "disabled")
+    );
   }
 
   private status(): Status {
     const { version } = this.options;
+    if (this.state === "starting" && this.hasStarted()) this.state = "running";
     const pipeline = this.pipeline?.status();
     const bots = (this.fleet?.bots() ?? []).map((bot) => botStatus(bot, this.pipeline?.backlog(bot.id) ?? 0));
     return {
