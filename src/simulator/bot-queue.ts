@@ -38,8 +38,8 @@ export class BotQueue {
   #bytes = 0;
   /** No update expires before this time. */
   #sweepAt = Infinity;
-  /** `update_id` as sent → id, for injected updates whose own number cannot be their place. */
-  readonly #aliases = new Map<number, number>();
+  /** `update_id` as sent → the injected updates whose own number cannot be their place. */
+  readonly #aliases = new Map<number, QueuedUpdate[]>();
   readonly #clock: Clock;
   readonly #limits: QueueLimits;
   readonly #left: (update: QueuedUpdate, how: Leaving) => void;
@@ -75,10 +75,15 @@ export class BotQueue {
       if (!this.#fits(bytes)) return false;
     }
     const id = entry.updateId;
-    if (sentId !== undefined && sentId !== id) this.#aliases.set(sentId, id);
     this.nextId = id + 1;
     const expiresAt = this.#clock.monotonic() + retentionMs(entry.kind);
-    this.#items.push({ id, json, bytes, expiresAt, entry, gone: false });
+    const update = { id, json, bytes, expiresAt, entry, gone: false };
+    this.#items.push(update);
+    if (sentId !== undefined && sentId !== id) {
+      const alike = this.#aliases.get(sentId);
+      if (alike === undefined) this.#aliases.set(sentId, [update]);
+      else alike.push(update);
+    }
     this.#live++;
     this.#bytes += bytes;
     if (expiresAt < this.#sweepAt) this.#sweepAt = expiresAt;
@@ -118,8 +123,9 @@ export class BotQueue {
   }
 
   #placeOf(offset: number): number {
-    const place = this.#aliases.get(offset - 1);
-    return place === undefined ? offset : place + 1;
+    // The same number may have been injected several times: whoever confirms it means what they were given.
+    const given = this.#aliases.get(offset - 1)?.findLast(({ entry }) => entry.delivered > 0);
+    return given === undefined ? offset : given.id + 1;
   }
 
   #fits(bytes: number): boolean {
