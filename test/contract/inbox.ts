@@ -292,6 +292,17 @@ export function inboxContract(
       expect((await take(after, 1))[0]?.suspicion).toBe("suspect");
     });
 
+    promise("a crash counts only against what was marked in that very life of the process", async (inbox, harness) => {
+      await inbox.append(botClaim(), [message(1)]);
+      const { partition } = await restart(harness);
+      const [entry] = await take(partition, 1);
+      await partition.mark([{ seq: entry?.seq ?? toSeq(0), started: true }]);
+      for (let crash = 0; crash < 3; crash++) await restart(harness);
+      const { inbox: last, partition: after } = await restart(harness);
+      expect((await take(after, 1))[0]?.suspicion).toBe("alone");
+      expect(await last.deadLetters.list({ max: 1 })).toEqual([]);
+    });
+
     promise("attempts and finished sends survive a crash; fields left out keep their value", async (inbox, harness) => {
       await inbox.append(botClaim(), messages(1, 2));
       const before = await open(inbox);
@@ -320,6 +331,16 @@ export function inboxContract(
       expect(await inbox.deadLetters.list({ max: 10 })).toEqual([]);
       const { partition: after } = await restart(harness);
       expect(await idsOf(after, await take(after, 1))).toEqual([2]);
+    });
+
+    promise("what is settled together with others takes none of its neighbours along", async (inbox, harness) => {
+      const before = await open(inbox);
+      await inbox.append(botClaim(), messages(1, 9));
+      const entries = await take(before, 9);
+      const odd = entries.filter((_, place) => place % 2 === 0).toReversed();
+      await Promise.all([...odd, ...odd].map(({ seq }) => before.settle(seq, done)));
+      const { partition } = await restart(harness);
+      expect(await idsOf(partition, await take(partition, 4))).toEqual([2, 4, 6, 8]);
     });
 
     promise("a dead entry becomes a letter that survives a crash", async (inbox, harness) => {
@@ -360,7 +381,12 @@ export function inboxContract(
       expect(page.map((letter) => letter.updateId)).toEqual([3, 2]);
       const after = page[1]?.id ?? 0;
       expect((await inbox.deadLetters.list({ bot, after, max: 2 })).map((letter) => letter.updateId)).toEqual([1]);
-      expect(await inbox.deadLetters.count()).toEqual(new Map([[otherBot, 1], [bot, 3]])); // prettier-ignore
+      expect(await inbox.deadLetters.count()).toEqual(
+        new Map([
+          [otherBot, 1],
+          [bot, 3],
+        ]),
+      );
     });
 
     promise(
@@ -444,13 +470,37 @@ export function inboxContract(
       await inbox.append(botClaim(), messages(1, 3));
       await inbox.append(botClaim(otherBot), messages(1, 2));
       const [entry, other] = await take(before, 2);
-      expect(await inbox.backlog()).toEqual(new Map([[bot, 3], [otherBot, 2]])); // prettier-ignore
+      expect(await inbox.backlog()).toEqual(
+        new Map([
+          [bot, 3],
+          [otherBot, 2],
+        ]),
+      );
       await before.settle(entry?.seq ?? toSeq(0), done);
       await before.settle(entry?.seq ?? toSeq(0), done);
       await before.settle(other?.seq ?? toSeq(0), death);
-      expect(await inbox.backlog()).toEqual(new Map([[bot, 1], [otherBot, 2]])); // prettier-ignore
+      expect(await inbox.backlog()).toEqual(
+        new Map([
+          [bot, 1],
+          [otherBot, 2],
+        ]),
+      );
+      await inbox.append(botClaim(otherBot), [message(3)]);
+      const [letter] = await inbox.deadLetters.list({ max: 1 });
+      await inbox.deadLetters.retry(letter?.id ?? 0, { again: true });
+      expect(await inbox.backlog()).toEqual(
+        new Map([
+          [bot, 2],
+          [otherBot, 3],
+        ]),
+      );
       const { inbox: second } = await restart(harness);
-      expect(await second.backlog()).toEqual(new Map([[bot, 1], [otherBot, 2]])); // prettier-ignore
+      expect(await second.backlog()).toEqual(
+        new Map([
+          [bot, 2],
+          [otherBot, 3],
+        ]),
+      );
     });
 
     promise("a seq is never used twice, even after everything settled and a restart", async (inbox, harness) => {
