@@ -38,7 +38,6 @@ export class TerminalScreen implements Screen {
     this.#reader = reader;
     reader.setPrompt(this.#prompt);
     reader.on("line", (line) => this.#entered(line, onLine));
-    reader.on("SIGINT", onEnd);
     reader.on("close", onEnd);
     this.#output.on("resize", () => this.#redraw());
     this.#draw();

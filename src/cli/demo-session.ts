@@ -213,7 +213,9 @@ export class Session {
     this.#deaths++;
     this.#watch.begin();
     await worker.kill();
-    this.#print(`  Worker ${pid} is dead (SIGKILL). ${figure(this.#ledger.open)} messages are not answered yet.`);
+    const { open } = this.#ledger;
+    const waiting = open === 1 ? "1 message is" : `${figure(open)} messages are`;
+    this.#print(`  Worker ${pid} is dead (SIGKILL). ${waiting} not answered yet.`);
     await this.#restart();
     if (isScript && !this.#trouble.isDown) await this.#watch.settled(settleMaxMs);
   }

@@ -19,12 +19,13 @@ import { Worker } from "./demo-worker.ts";
 const firstIdMax = 1_000_000_000;
 /** How far away Telegram is at first, ms: as in life, and so that a person is quick enough to kill in the middle. */
 const delayMs = 50;
+/** Signals this close together are one, ms. */
+const sameSignalMs = 500;
 
 type End = (code: number) => void;
 
 async function main({ script, dataDir, port }: Flags): Promise<never> {
-  const ended = Promise.withResolvers<number>();
-  endOnSignals(ended.resolve);
+  const { code: ended, end } = awaitEnd();
   const folder = dataDir === undefined ? mkdtempSync(join(tmpdir(), "botfleet-demo-")) : undefined;
   const { api, url, botIds, tokens } = await startSimulator({ anyChat: true, delayMs });
   const [bot, token] = [botIds[0]!, tokens[0]!];
@@ -49,7 +50,7 @@ async function main({ script, dataDir, port }: Flags): Promise<never> {
   const broken = (error: unknown): void => {
     screen.close();
     process.stderr.write(`botfleet does not start: ${messageOf(error)}\n`);
-    ended.resolve(1);
+    end(1);
   };
   const session = new Session({
     api,
@@ -64,14 +65,16 @@ async function main({ script, dataDir, port }: Flags): Promise<never> {
   });
   const talk = async (): Promise<void> => {
     await worker.start();
+    // Ended before it began.
+    if (!worker.isUp) return;
     screen.print(welcome(worker, isScript, paint));
     session.start();
-    if (isScript) return ended.resolve((await readScript(session, script)) ? 0 : 1);
-    screen.open({ onLine: (line) => typed(session, line, ended.resolve), onEnd: () => ended.resolve(0) });
+    if (isScript) return end((await readScript(session, script)) ? 0 : 1);
+    screen.open({ onLine: (line) => typed(session, line, end), onEnd: () => end(0) });
   };
   talk().catch(broken);
 
-  const code = await ended.promise;
+  const code = await ended;
   session.stop();
   screen.close();
   if (!isScript) process.stdout.write("Stopping.\n");
@@ -102,17 +105,29 @@ function typed(session: Session, line: string, end: End): void {
   else if (command !== undefined) void session.run(command, line);
 }
 
-/** The first signal ends in order, a second one at once. A reader that went away ends it too. */
-function endOnSignals(end: End): void {
-  let isEnding = false;
+interface Ending {
+  /** Resolves with the exit code. */
+  readonly code: Promise<number>;
+  readonly end: End;
+}
+
+/** The first signal ends in order, a later one at once. A reader that went away ends it too. */
+function awaitEnd(): Ending {
+  const ended = Promise.withResolvers<number>();
+  let endedAt: number | undefined;
+  const end = (code: number): void => {
+    endedAt ??= systemClock.monotonic();
+    ended.resolve(code);
+  };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => {
-      if (isEnding) process.exit(1);
-      isEnding = true;
+      // One Ctrl-C comes twice: from the terminal, and passed on by `bun run`.
+      if (endedAt !== undefined && systemClock.monotonic() - endedAt > sameSignalMs) process.exit(1);
       end(0);
     });
   }
   process.stdout.on("error", () => end(0));
+  return { code: ended.promise, end };
 }
 
 function messageOf(error: unknown): string {

@@ -134,12 +134,13 @@ test(
 );
 
 test(
-  "SIGTERM ends demo and worker, and removes the temporary folder",
+  "SIGTERM, even sent twice at once, ends demo and worker clean and removes the temporary folder",
   async () => {
     const { child, temporary } = startDemo([]);
     const out = await follow(child.stdout).includes("its page");
     expect(workersIn(out).map(lives)).toEqual([true]);
     child.kill("SIGTERM");
+    child.kill("SIGINT");
     expect(await child.exited).toBe(0);
     expect(workersIn(out).filter(lives)).toEqual([]);
     expect(readdirSync(temporary)).toEqual([]);
