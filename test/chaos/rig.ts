@@ -54,7 +54,7 @@ export function fixture(module: string): string {
 }
 
 /** Resolves once `holds`; looks every few milliseconds, gives up after `maxMs`. */
-export async function until(what: string, holds: () => boolean | Promise<boolean>, maxMs = 30_000): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, maxMs = 20_000): Promise<void> {
   const giveUpAt = performance.now() + maxMs;
   while (!(await holds())) {
     if (performance.now() > giveUpAt) throw new Error(`${what}: not within ${maxMs} ms`);
@@ -63,7 +63,7 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 }
 
 /** Nothing waits, neither at Telegram nor here. */
-export async function isIdle(rig: Rig, process: BotfleetProcess): Promise<boolean> {
+export async function isIdle(rig: Pick<Rig, "simulator">, process: BotfleetProcess): Promise<boolean> {
   if ([...rig.simulator.api.bots.values()].some((bot) => bot.queue.size > 0)) return false;
   const status = await process.status();
   return status.pipeline.inWork === 0 && status.bots.every(({ backlog }) => backlog === 0);

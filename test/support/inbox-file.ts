@@ -10,7 +10,8 @@ export interface StoredUpdate {
   readonly bot: number;
   readonly updateId: number;
   readonly lane: number | string;
-  readonly text: string | undefined;
+  /** Of a message. */
+  readonly text: string | null;
 }
 
 export interface StoredLetter {
@@ -51,11 +52,10 @@ function read(path: string): InboxFile {
   const tables = db.query<{ count: number }, []>("SELECT count(*) AS count FROM sqlite_master WHERE name = 'letters'");
   if (tables.get()?.count === 0) return { entries: [], letters: [] };
   const entries = db
-    .query<Omit<StoredUpdate, "text"> & { body: string }, []>(
-      "SELECT seq, bot, update_id AS updateId, lane, body FROM entries ORDER BY seq",
+    .query<StoredUpdate, []>(
+      `SELECT seq, bot, update_id AS updateId, lane, json_extract(body, '$.message.text') AS text FROM entries ORDER BY seq`,
     )
-    .all()
-    .map(({ body, ...entry }) => ({ ...entry, text: textIn(body) }));
+    .all();
   const letters = db
     .query<StoredLetter, []>(
       `SELECT bot, update_id AS updateId, attempts, effects_unknown AS effectsUnknown, error, body
@@ -63,9 +63,4 @@ function read(path: string): InboxFile {
     )
     .all();
   return { entries, letters };
-}
-
-function textIn(body: string): string | undefined {
-  const text = (JSON.parse(body) as { readonly message?: { readonly text?: unknown } }).message?.text;
-  return typeof text === "string" ? text : undefined;
 }
