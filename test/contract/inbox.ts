@@ -298,6 +298,8 @@ export function inboxContract(
       const [entry] = await take(partition, 1);
       await partition.mark([{ seq: entry?.seq ?? toSeq(0), started: true }]);
       for (let crash = 0; crash < 3; crash++) await restart(harness);
+      const { partition: alone } = await restart(harness);
+      await alone.mark([{ seq: entry?.seq ?? toSeq(0), started: true }]);
       const { inbox: last, partition: after } = await restart(harness);
       expect((await take(after, 1))[0]?.suspicion).toBe("alone");
       expect(await last.deadLetters.list({ max: 1 })).toEqual([]);
