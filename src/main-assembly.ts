@@ -1,15 +1,14 @@
 /** Builds botfleet from its settings, starts it, and stops it in reverse. */
-import { createAbortListeners } from "./abort-listeners.ts";
-import { createAttemptScope, type AttemptScope } from "./attempts.ts";
+import { createAttemptScope } from "./attempts.ts";
 import type { BotModule } from "./bots/bot.ts";
-import { createHostedBot } from "./bots/host.ts";
 import type { Clock, Random } from "./clock.ts";
-import { createFleet, type Fleet, type FleetBot, type FleetBotState } from "./fleet.ts";
+import { createFleet, type Fleet, type FleetBotState } from "./fleet.ts";
 import type { BotId } from "./ids.ts";
 import type { Inbox } from "./inbox/inbox.ts";
 import { createSqliteInbox } from "./inbox/sqlite.ts";
 import { createLocalLeases } from "./leases/local.ts";
 import type { Log } from "./log.ts";
+import { createFleetBots } from "./main-bots.ts";
 import { createHealth, createOutage } from "./ops/health.ts";
 import type { Heartbeat } from "./ops/heartbeat.ts";
 import { createMetrics, type Metrics } from "./ops/metrics.ts";
@@ -17,11 +16,6 @@ import { startSidecar, type Sidecar } from "./ops/sidecar.ts";
 import type { BotStatus, FleetState, Status } from "./ops/status.ts";
 import { Pipeline } from "./pipeline.ts";
 import type { PipelineEvents } from "./pipeline-options.ts";
-import { createClient } from "./telegram/client.ts";
-import { createDeadlines, type Deadlines } from "./telegram/deadlines.ts";
-import { createFetchTransport } from "./telegram/fetch-transport.ts";
-import type { Transport } from "./telegram/exchange.ts";
-import type { BotSettings } from "../config/bots-file.ts";
 import type { Limits } from "../config/limits.ts";
 import type { Settings } from "../config/settings.ts";
 
@@ -45,9 +39,6 @@ export interface Botfleet {
   /** Promise 7: polls end, handlers finish or are kept, what is pending is written. Resolves when the process may exit with 0. */
   stop(): Promise<void>;
 }
-
-/** How exact deadlines of calls are, ms. */
-const deadlineTickMs = 200;
 
 /**
  * Rejects with `settings_invalid`, `inbox_locked` or `format_newer` where botfleet cannot start as it is configured. Telegram that cannot
@@ -118,7 +109,10 @@ class Assembly implements Botfleet {
         limits: { ...limits.pipeline, drainMaxMs: limits.process.drainMaxMs },
         events: this.pipelineEvents(),
       });
-      const bots = this.createBots(scope);
+      const { modules } = this.options;
+      const onMalformed = (): void => void this.countLetters();
+      const { metrics } = this;
+      const bots = createFleetBots({ settings, limits, modules, clock, random, log, scope, metrics, onMalformed });
       const fleet = createFleet({ bots, inbox, pipeline, leases, clock, random, limits: limits.poller, log });
       this.pipeline = pipeline;
       this.fleet = fleet;
@@ -175,52 +169,6 @@ class Assembly implements Botfleet {
         "updates of a bot that is not configured any more stay in the inbox; configure it again to handle them";
       this.options.log.warn(words, { id: bot, updates });
     }
-  }
-
-  private createBots(scope: AttemptScope): readonly FleetBot[] {
-    const { settings, limits, clock } = this.options;
-    const deadlines = createDeadlines({ clock, tickMs: deadlineTickMs });
-    const listeners = createAbortListeners();
-    const { answerMaxBytes } = limits.client;
-    const fetch = globalThis.fetch;
-    const transport = createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes });
-    return settings.bots.map((bot) => this.createBot(bot, { scope, deadlines, listeners, transport, fetch }));
-  }
-
-  private createBot(bot: BotSettings, shared: SharedByBots): FleetBot {
-    const { limits, modules, clock, random, log } = this.options;
-    const { id, name, token, apiRoot } = bot;
-    const counts = this.metrics.bot(name);
-    const module = modules.get(bot.module);
-    if (module === undefined) throw new Error(`module ${bot.module} was not loaded`);
-    const client = createClient({
-      ...shared,
-      token,
-      apiRoot,
-      clock,
-      random,
-      limits: limits.client,
-      events: {
-        onCall: (method, outcome) => this.metrics.called(method, outcome),
-        onRetry: (_method, why) => this.metrics.retried(why),
-      },
-    });
-    const botLog = log.child({ bot: name });
-    return {
-      id,
-      name,
-      client,
-      updates: module.updates,
-      createHandler: (me) => createHostedBot({ name, client, module, me, log: botLog, now: () => clock.now() }),
-      events: {
-        onPoll: (outcome) => counts.polled(outcome),
-        onAppended: ({ stored, known, malformed }) => {
-          counts.appended(stored, known);
-          if (malformed > 0) void this.countLetters();
-        },
-        onAppendFailed: () => counts.appendFailed(),
-      },
-    };
   }
 
   private pipelineEvents(): PipelineEvents {
@@ -291,12 +239,4 @@ function botStatus({ id, name, poller }: FleetBotState, backlog: number): BotSta
     polledAt === undefined ? {} : { lastPollAt: polledAt },
     error === undefined ? {} : { error },
   );
-}
-
-interface SharedByBots {
-  readonly scope: AttemptScope;
-  readonly deadlines: Deadlines;
-  readonly listeners: ReturnType<typeof createAbortListeners>;
-  readonly transport: Transport;
-  readonly fetch: typeof globalThis.fetch;
 }

@@ -1,0 +1,82 @@
+/** Builds each configured bot: its client, its module, and who counts what it does. */
+import { createAbortListeners } from "./abort-listeners.ts";
+import type { AttemptScope } from "./attempts.ts";
+import type { BotModule } from "./bots/bot.ts";
+import { createHostedBot } from "./bots/host.ts";
+import type { Clock, Random } from "./clock.ts";
+import type { FleetBot } from "./fleet.ts";
+import type { Log } from "./log.ts";
+import type { Metrics } from "./ops/metrics.ts";
+import { createClient, type ClientOptions } from "./telegram/client.ts";
+import { createDeadlines } from "./telegram/deadlines.ts";
+import { createFetchTransport } from "./telegram/fetch-transport.ts";
+import type { BotSettings } from "../config/bots-file.ts";
+import type { Limits } from "../config/limits.ts";
+import type { Settings } from "../config/settings.ts";
+
+export interface FleetBotsOptions {
+  readonly settings: Settings;
+  readonly limits: Limits;
+  /** The module of each bot, by its name in the settings. */
+  readonly modules: ReadonlyMap<string, BotModule>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly scope: AttemptScope;
+  readonly metrics: Metrics;
+  /** Elements of a batch became dead letters at once. */
+  readonly onMalformed: () => void;
+}
+
+/** What all clients share: one pool of connections, one timer for all deadlines. */
+type Shared = Pick<ClientOptions, "deadlines" | "fetch" | "listeners" | "transport">;
+
+/** How exact deadlines of calls are, ms. */
+const deadlineTickMs = 200;
+
+export function createFleetBots(options: FleetBotsOptions): readonly FleetBot[] {
+  const { settings, limits, clock } = options;
+  const deadlines = createDeadlines({ clock, tickMs: deadlineTickMs });
+  const listeners = createAbortListeners();
+  const { answerMaxBytes } = limits.client;
+  const fetch = globalThis.fetch;
+  const transport = createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes });
+  return settings.bots.map((bot) => createFleetBot(bot, options, { deadlines, fetch, listeners, transport }));
+}
+
+function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Shared): FleetBot {
+  const { limits, modules, clock, random, scope, metrics } = options;
+  const { id, name, token, apiRoot } = bot;
+  const module = modules.get(bot.module);
+  if (module === undefined) throw new Error(`module ${bot.module} was not loaded`);
+  const client = createClient({
+    ...shared,
+    token,
+    apiRoot,
+    clock,
+    random,
+    scope,
+    limits: limits.client,
+    events: {
+      onCall: (method, outcome) => metrics.called(method, outcome),
+      onRetry: (_method, why) => metrics.retried(why),
+    },
+  });
+  const counts = metrics.bot(name);
+  const log = options.log.child({ bot: name });
+  return {
+    id,
+    name,
+    client,
+    updates: module.updates,
+    createHandler: (me) => createHostedBot({ name, client, module, me, log, now: () => clock.now() }),
+    events: {
+      onPoll: (outcome) => counts.polled(outcome),
+      onAppended: ({ stored, known, malformed }) => {
+        counts.appended(stored, known);
+        if (malformed > 0) options.onMalformed();
+      },
+      onAppendFailed: () => counts.appendFailed(),
+    },
+  };
+}
