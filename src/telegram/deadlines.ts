@@ -21,7 +21,7 @@ export function createDeadlines({ clock, tickMs }: DeadlinesOptions): Deadlines 
   function arm(tick: number): void {
     timer?.cancel();
     timerTick = tick;
-    timer = clock.setTimer(fire, tick * tickMs - clock.monotonic());
+    timer = clock.setTimer(fire, Math.max(0, tick * tickMs - clock.monotonic()));
   }
 
   function fire(): void {
