@@ -9,10 +9,10 @@
  */
 import type { Clock, Timer } from "../clock.ts";
 import { Fault } from "../faults.ts";
-import { type Seq, toSeq } from "../ids.ts";
-import { type Encoded, freshEntry } from "./encoding.ts";
-import type { Appended, Entry } from "./inbox.ts";
-import type { Committed, DeathWrite, Group, InboxStore, LetterResult, LetterWrite, MarkWrite } from "./store.ts";
+import type { Seq } from "../ids.ts";
+import { type Append, type Batch, groupOf, type Kept, resolveAll, sizeOf, storedBy, type Write } from "./batch.ts";
+import type { Entry } from "./inbox.ts";
+import type { Committed, InboxStore } from "./store.ts";
 
 export interface GroupLimits {
   /** Longest wait of a write that somebody waits for, ms. */
@@ -31,40 +31,6 @@ export interface GroupCommitOptions {
   readonly onCommitted: (stored: readonly Entry[], settledBelow: Seq, writes: number, ms: number) => void;
   /** After each failed one, before its appends reject. */
   readonly onFailed: (error: unknown) => void;
-}
-
-interface Waiting {
-  /** False once the claim under which the write was made is lost: then it is left out. */
-  readonly valid: () => boolean;
-  readonly reject: (fault: Fault) => void;
-}
-
-interface Append extends Waiting {
-  readonly kind: "append";
-  readonly encoded: Encoded;
-  readonly resolve: (appended: Appended) => void;
-}
-
-/** Writes that a failed commit keeps. */
-type Kept = Waiting &
-  (
-    | { readonly kind: "done"; readonly seq: Seq; readonly resolve: () => void }
-    | { readonly kind: "death"; readonly write: DeathWrite; readonly resolve: () => void }
-    | { readonly kind: "marks"; readonly writes: readonly MarkWrite[]; readonly resolve: () => void }
-    | {
-        readonly kind: "letter";
-        readonly write: LetterWrite;
-        /** A commit that held it failed, and may have been applied all the same. */
-        wasTried: boolean;
-        readonly resolve: (end: LetterResult["kind"]) => void;
-      }
-  );
-
-export type Write = Append | Kept;
-
-interface Batch {
-  readonly kept: readonly Kept[];
-  readonly appends: readonly Append[];
 }
 
 export class GroupCommit {
@@ -90,7 +56,7 @@ export class GroupCommit {
   }
 
   add(write: Write): void {
-    if (this.#condition === "closed") return write.reject(this.#closedFault(write));
+    if (this.#isClosed()) return write.reject(this.#closedFault(write));
     this.#dueAt = Math.min(this.#dueAt, this.#options.clock.monotonic() + this.#waitMs(write));
     if (write.kind === "append") this.#appends.push(write);
     else this.#kept.push(write);
@@ -100,19 +66,19 @@ export class GroupCommit {
 
   /** Writes what waits. What cannot be written now rejects. True where nothing was left. */
   async stop(): Promise<boolean> {
-    if (this.#condition === "closed") return false;
+    if (this.#isClosed()) return false;
     this.#condition = "stopping";
     this.#timer?.cancel();
     await this.#inFlight?.ended;
     let isWritten = true;
     while (isWritten && this.#size > 0) isWritten = await this.#commit();
-    this.#close(undefined);
-    return isWritten;
+    if (!this.#isClosed()) this.#close(undefined);
+    return isWritten && this.#closedBecause === undefined;
   }
 
   /** The store is gone: everything that waits or comes later rejects. */
   break(reason: unknown): void {
-    if (this.#condition !== "closed") this.#close(reason);
+    if (!this.#isClosed()) this.#close(reason);
   }
 
   #schedule(): void {
@@ -157,13 +123,15 @@ export class GroupCommit {
       (committed) => ({ committed }),
       (error: unknown) => ({ error }),
     );
-    // Broken meanwhile: its writes have been rejected.
-    if (this.#inFlight !== flight) return false;
-    this.#inFlight = undefined;
-    if ("error" in result) this.#failed(batch, result.error);
-    else this.#succeeded(batch, result.committed, clock.monotonic() - startedAt);
+    // Else broken meanwhile: its writes have been rejected.
+    const isCurrent = this.#inFlight === flight;
+    if (isCurrent) {
+      this.#inFlight = undefined;
+      if ("error" in result) this.#failed(batch, result.error);
+      else this.#succeeded(batch, result.committed, clock.monotonic() - startedAt);
+    }
     end();
-    return !("error" in result);
+    return isCurrent && !("error" in result);
   }
 
   #succeeded(batch: Batch, committed: Committed, ms: number): void {
@@ -202,6 +170,10 @@ export class GroupCommit {
     return { kept: kept.filter(isAllowed), appends: appends.filter(isAllowed) };
   }
 
+  #isClosed(): boolean {
+    return this.#condition === "closed";
+  }
+
   #close(reason: unknown): void {
     this.#condition = "closed";
     this.#closedBecause = reason;
@@ -223,11 +195,6 @@ export class GroupCommit {
   }
 }
 
-function sizeOf(write: Write | undefined): number {
-  if (write?.kind === "append") return write.encoded.write.bodies.length + write.encoded.write.malformed.length;
-  return write?.kind === "marks" ? write.writes.length : 1;
-}
-
 function isAllowed(write: Write): boolean {
   if (write.valid()) return true;
   write.reject(new Fault("inbox_fenced", "the claim was lost before the write; nothing was written"));
@@ -236,56 +203,4 @@ function isAllowed(write: Write): boolean {
 
 function refused(cause: unknown): Fault {
   return new Fault("inbox_refused", `the inbox could not store the batch: ${String(cause)}`, { cause });
-}
-
-function groupOf({ kept, appends }: Batch, now: number): Group {
-  const marks: MarkWrite[] = [];
-  const done: Seq[] = [];
-  const deaths: DeathWrite[] = [];
-  const letters: LetterWrite[] = [];
-  for (const write of kept) {
-    if (write.kind === "done") done.push(write.seq);
-    else if (write.kind === "death") deaths.push(write.write);
-    else if (write.kind === "letter") letters.push(write.write);
-    else marks.push(...write.writes);
-  }
-  return { now, marks, done, deaths, letters, appends: appends.map((append) => append.encoded.write) };
-}
-
-function storedBy({ appends }: Batch, committed: Committed): Entry[] {
-  const entries: Entry[] = [];
-  for (const letter of committed.letters) {
-    if (letter.kind !== "retried") continue;
-    const { seq, bot, lane } = letter;
-    entries.push({ seq, bot, lane, attempts: 0, suspicion: "none", body: undefined });
-  }
-  appends.forEach(({ encoded }, at) => {
-    const result = committed.appends[at];
-    if (result === undefined) throw new RangeError("the store left an append unanswered");
-    let seq: number = result.first;
-    let nextKnown = 0;
-    for (let place = 0; place < encoded.updates.length; place++) {
-      if (result.known[nextKnown] === place) nextKnown++;
-      else entries.push(freshEntry(encoded, place, toSeq(seq++)));
-    }
-  });
-  return entries;
-}
-
-function resolveAll({ kept, appends }: Batch, committed: Committed): void {
-  let letter = 0;
-  for (const write of kept) {
-    if (write.kind !== "letter") {
-      write.resolve();
-      continue;
-    }
-    const end = committed.letters[letter++]?.kind ?? "absent";
-    const doneBefore = write.write.kind === "retry" ? "retried" : "dropped";
-    write.resolve(end === "absent" && write.wasTried ? doneBefore : end);
-  }
-  appends.forEach(({ encoded, resolve }, at) => {
-    const result = committed.appends[at];
-    const known = result?.known.length ?? 0;
-    resolve({ stored: encoded.updates.length - known, known, malformed: result?.buried ?? 0 });
-  });
 }

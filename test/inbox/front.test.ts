@@ -284,6 +284,19 @@ describe("a store that fails", () => {
     expect(world.durable.cleanEnd).toBe(false);
   });
 
+  test("for good while the inbox stops: stopping ends, and no clean end is recorded", async () => {
+    const world = new World();
+    world.hold();
+    const appended = codeOf(world.inbox.append(botClaim(), [message(1)]));
+    await world.clock.advance(groupMaxMs);
+    const stopping = world.inbox.stop();
+    world.broken.resolve("the thread died");
+    expect(await appended).toBe("inbox_refused");
+    world.release();
+    await stopping;
+    expect(world.durable.cleanEnd).toBe(false);
+  });
+
   test("for good: everything that waits rejects, and the owner is told to end the process", async () => {
     const told: unknown[] = [];
     const world = new World({ onBroken: (reason) => told.push(reason) });

@@ -79,8 +79,13 @@ describe("a disk without room for the write-ahead log", () => {
 });
 
 describe("a slow disk", () => {
-  /** The longest time by which a timer of 1 ms was late while `work` ran, ms: [median, longest]. */
-  async function lateness(work: () => Promise<void>): Promise<readonly [number, number]> {
+  interface Lateness {
+    readonly percentile95: number;
+    readonly longest: number;
+  }
+
+  /** By how much a timer of 1 ms was late while `work` ran, ms. */
+  async function lateness(work: () => Promise<void>): Promise<Lateness> {
     const late: number[] = [];
     let at = performance.now();
     const timer = setInterval(() => {
@@ -91,11 +96,11 @@ describe("a slow disk", () => {
     await work();
     clearInterval(timer);
     late.sort((a, b) => a - b);
-    return [late[Math.floor(late.length / 2)] ?? 0, late.at(-1) ?? 0];
+    return { percentile95: late[Math.floor(late.length * 0.95)] ?? 0, longest: late.at(-1) ?? 0 };
   }
 
-  async function load(fsyncDelayMs: number): Promise<readonly [number, number]> {
-    let measured: readonly [number, number] = [0, 0];
+  async function load(fsyncDelayMs: number): Promise<Lateness> {
+    let measured: Lateness = { percentile95: Infinity, longest: Infinity };
     await withFolder(async (folder) => {
       const inbox = await createSqliteInbox({ ...common, dataDir: folder, fsyncDelayMs });
       const partition = await inbox.open(partitionClaim());
@@ -113,16 +118,15 @@ describe("a slow disk", () => {
     return measured;
   }
 
-  test("that takes 20 ms for an fsync delays no timer of the event loop", async () => {
-    // The machine may be busy: the best of a few tries, against the same load on the disk as it is.
-    let best = Number.POSITIVE_INFINITY;
-    for (let attempt = 0; attempt < 5 && best > 5; attempt++) {
-      const [, asItIs] = await load(0);
-      const [median, longest] = await load(20);
-      expect(median).toBeLessThan(5);
-      best = Math.min(best, longest - asItIs);
+  test("that takes 20 ms for an fsync holds no timer of the event loop up", async () => {
+    // On the event loop every one of some 40 commits would hold it up for 20 ms. The machine may be busy: the best of a few tries counts.
+    let best: Lateness = { percentile95: Infinity, longest: Infinity };
+    for (let attempt = 0; attempt < 5 && (best.percentile95 > 5 || best.longest > 15); attempt++) {
+      const measured = await load(20);
+      if (measured.longest < best.longest) best = measured;
     }
-    expect(best).toBeLessThan(5);
+    expect(best.percentile95).toBeLessThan(5);
+    expect(best.longest).toBeLessThan(15);
   }, 60_000);
 });
 
