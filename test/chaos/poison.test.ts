@@ -120,7 +120,8 @@ async function supervise(rig: Rig, poison: readonly string[]): Promise<Lives & {
   const load = startLoad(rig.simulator.api, { chats, perSecond }, Math.random);
   const crashes: (Kill & { readonly ending: Ending; readonly stderr: string })[] = [];
   for (;;) {
-    await using process = await rig.start("poisonous");
+    // Not once it has started: the poison may end it before.
+    await using process = rig.spawn("poisonous");
     if (crashes.length === 0) {
       await until("answers", () => rig.answers.count > 20);
       for (const [index, text] of poison.entries()) {
@@ -152,7 +153,9 @@ async function finished(rig: Rig, process: BotfleetProcess, poison: readonly str
   await until("the chats of the poison go on", () => isOver || isGoingOn(), testMaxMs);
   // A poison that works late needs its time.
   await Bun.sleep(1_000);
-  return isOver ? await new Promise<never>(() => {}) : "finished";
+  if (isOver) return await new Promise<never>(() => {});
+  await process.started;
+  return "finished";
 }
 
 function expectOnlyPoisonGivenUp(rig: Rig, load: Load, { crashes, letters }: Lives, poison: readonly string[]): void {

@@ -2,15 +2,23 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { makeToken } from "../../src/simulator/token.ts";
-import { until } from "../chaos/rig.ts";
+import { fixture, until } from "../chaos/rig.ts";
 import { createStage, expectEcho } from "./stage.ts";
 
 test.concurrent("Ctrl-C, which reaches every process of the terminal's group, is an orderly stop", async () => {
-  await using stage = await createStage();
+  // Its handlers take up to 2 s.
+  await using stage = await createStage([{ name: "slow", module: fixture("by-chat") }]);
   await using process = await stage.spawn().started;
+  for (let person = 1; person <= 30; person++) stage.simulator.api.people.person(person).say(stage.botId(0), "hello");
+  await until("everything received", () => stage.simulator.api.bot(stage.botId(0)).queue.size === 0);
+  expect((await process.status()).pipeline.inWork).toBeGreaterThan(0);
   process.killGroup("SIGINT");
+  // What `bun run` passes on may come late; at once the two may be taken for one by the system.
+  await Bun.sleep(50);
+  process.kill("SIGINT");
   expect(await process.exited).toBe(0);
   expect(process.lines.at(-1)?.msg).toBe("stopped");
+  expect(stage.simulator.api.journal.counts().sendEffects).toBe(30);
 });
 
 test.concurrent("a bot without updates is ready as soon as Telegram has told who it is", async () => {
