@@ -102,6 +102,22 @@ export const limits = {
     /** Size of an answer that is still read, bytes: a batch of updates is capped at about 4 MiB. */
     answerMaxBytes: 64 * 1024 * 1024,
   },
+  transport: {
+    /** Calls to one host on their way at a time: as many as there are slots. */
+    callsMaxPerHost: 4_096,
+    /** Waiting polls to one host, counted apart so that they never take a connection from a call: as many as bots in one process. */
+    pollsMaxPerHost: 4_096,
+    /** Requests to one host that wait to be sent; the next one counts as not sent. */
+    waitingMaxPerHost: 10_000,
+    /** Connections to one host being opened at a time: a burst must not look like an attack. */
+    dialsMaxPerHost: 128,
+    /** Wait for a connection, ms; then the request counts as not sent. */
+    connectMaxMs: 5_000,
+    /** An idle connection is closed after this, ms: before servers and their proxies close it (75 s is common). */
+    idleMaxMs: 60_000,
+    /** Head of an answer, bytes. */
+    answerHeadMaxBytes: 65_536,
+  },
   process: {
     /** Time for handlers in work to end after SIGTERM, ms; then their calls are aborted and their updates stay. */
     drainMaxMs: 15_000,

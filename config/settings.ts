@@ -23,6 +23,7 @@ export interface Settings {
     /** Undefined: admin actions are off. */
     readonly adminToken: string | undefined;
   };
+  readonly transport: Values["TELEGRAM_TRANSPORT"];
   readonly dataDir: string;
   readonly log: {
     readonly level: Values["LOG_LEVEL"];
@@ -203,6 +204,7 @@ function settingsOf(values: Values, bots: readonly BotSettings[]): Settings {
       metricsPort: values.METRICS_PORT,
       adminToken: values.ADMIN_TOKEN,
     },
+    transport: values.TELEGRAM_TRANSPORT,
     dataDir: values.DATA_DIR,
     log: { level: values.LOG_LEVEL, dir: values.LOG_DIR },
     monitoring: {

@@ -56,6 +56,11 @@ const bots = {
     apiRoot,
     "https://api.telegram.org",
   ),
+  TELEGRAM_TRANSPORT: given(
+    "How Telegram is talked to: `own` keep-alive sockets, several times cheaper; or `fetch` of Bun, which also takes the proxy of `HTTPS_PROXY`.",
+    oneOf("own", "fetch"),
+    "own",
+  ),
 };
 
 const process = {

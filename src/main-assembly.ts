@@ -8,7 +8,7 @@ import type { Inbox } from "./inbox/inbox.ts";
 import { createSqliteInbox } from "./inbox/sqlite.ts";
 import { createLocalLeases } from "./leases/local.ts";
 import type { Log } from "./log.ts";
-import { createFleetBots } from "./main-bots.ts";
+import { createFleetBots, type FleetBots } from "./main-bots.ts";
 import { createHealth, createOutage } from "./ops/health.ts";
 import type { Heartbeat } from "./ops/heartbeat.ts";
 import { createMetrics, type Metrics } from "./ops/metrics.ts";
@@ -61,6 +61,7 @@ class Assembly implements Botfleet {
   private inbox: Inbox | undefined;
   private pipeline: Pipeline | undefined;
   private fleet: Fleet | undefined;
+  private connections: FleetBots | undefined;
   private reading: Promise<void> | undefined;
   private deadLetters = 0;
   /** Commits after which the dead letters have to be counted. */
@@ -112,7 +113,18 @@ class Assembly implements Botfleet {
       const { modules } = this.options;
       const onMalformed = (): void => void this.countLetters();
       const { metrics } = this;
-      const bots = createFleetBots({ settings, limits, modules, clock, random, log, scope, metrics, onMalformed });
+      this.connections = createFleetBots({
+        settings,
+        limits,
+        modules,
+        clock,
+        random,
+        log,
+        scope,
+        metrics,
+        onMalformed,
+      });
+      const { bots } = this.connections;
       const fleet = createFleet({ bots, inbox, pipeline, leases, clock, random, limits: limits.poller, log });
       this.pipeline = pipeline;
       this.fleet = fleet;
@@ -130,6 +142,7 @@ class Assembly implements Botfleet {
     await this.pipeline?.stop();
     await this.inbox?.stop();
     await this.reading;
+    await this.connections?.stop();
     await this.sidecar?.stop();
     this.metrics.stop();
   }

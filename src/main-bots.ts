@@ -10,6 +10,7 @@ import type { Metrics } from "./ops/metrics.ts";
 import { createClient, type ClientOptions } from "./telegram/client.ts";
 import { createDeadlines } from "./telegram/deadlines.ts";
 import { createFetchTransport } from "./telegram/fetch-transport.ts";
+import { createOwnTransport } from "./telegram/transport.ts";
 import type { BotSettings } from "../config/bots-file.ts";
 import type { Limits } from "../config/limits.ts";
 import type { Settings } from "../config/settings.ts";
@@ -28,20 +29,31 @@ export interface FleetBotsOptions {
   readonly onMalformed: () => void;
 }
 
+export interface FleetBots {
+  readonly bots: readonly FleetBot[];
+  /** Closes the connections to Telegram. */
+  stop(): Promise<void>;
+}
+
 /** What all clients share: one pool of connections, one timer for all deadlines. */
 type Shared = Pick<ClientOptions, "deadlines" | "fetch" | "listeners" | "transport">;
 
 /** How exact deadlines of calls are, ms. */
 const deadlineTickMs = 200;
 
-export function createFleetBots(options: FleetBotsOptions): readonly FleetBot[] {
+export function createFleetBots(options: FleetBotsOptions): FleetBots {
   const { settings, limits, clock } = options;
   const deadlines = createDeadlines({ clock, tickMs: deadlineTickMs });
   const listeners = createAbortListeners();
   const { answerMaxBytes } = limits.client;
   const fetch = globalThis.fetch;
-  const transport = createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes });
-  return settings.bots.map((bot) => createFleetBot(bot, options, { deadlines, fetch, listeners, transport }));
+  const own =
+    settings.transport === "own"
+      ? createOwnTransport({ deadlines, listeners, clock, limits: { ...limits.transport, answerMaxBytes } })
+      : undefined;
+  const transport = own ?? createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes });
+  const bots = settings.bots.map((bot) => createFleetBot(bot, options, { deadlines, fetch, listeners, transport }));
+  return { bots, stop: () => own?.stop() ?? Promise.resolve() };
 }
 
 function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Shared): FleetBot {

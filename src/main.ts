@@ -162,6 +162,11 @@ function warn(settings: Settings, log: Log): void {
   if (!settings.deduplicate) {
     log.warn("ENABLE_UPDATE_DEDUPLICATION is false: an update that Telegram delivers twice is handled twice");
   }
+  if (settings.transport === "own" && ["HTTPS_PROXY", "https_proxy"].some((name) => process.env[name])) {
+    log.warn(
+      "HTTPS_PROXY is set, which TELEGRAM_TRANSPORT=own does not use; set TELEGRAM_TRANSPORT=fetch to go through the proxy",
+    );
+  }
   const unused = [
     ...(settings.redis.url === undefined && settings.redis.cacheUrl === undefined
       ? []

@@ -127,6 +127,12 @@ const cases: Readonly<Record<VariableName, Case>> = {
     valid: [["/var/lib/botfleet", "/var/lib/botfleet"]],
     invalid: ["a\u0000b", "a\nb"],
   },
+  TELEGRAM_TRANSPORT: {
+    pick: (settings) => settings.transport,
+    default: "own",
+    valid: ["own", "fetch"].map((transport) => [transport, transport] as const),
+    invalid: ["OWN", "node", "http2"],
+  },
   LOG_LEVEL: {
     pick: (settings) => settings.log.level,
     default: "info",
