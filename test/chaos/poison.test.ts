@@ -120,6 +120,7 @@ async function supervise(rig: Rig, poison: readonly string[]): Promise<Lives & {
   const load = startLoad(rig.simulator.api, { chats, perSecond }, Math.random);
   const crashes: (Kill & { readonly ending: Ending; readonly stderr: string })[] = [];
   for (;;) {
+    if (crashes.length > crashesMax * poison.length) throw new Error(`${crashes.length} crashes, and no end`);
     // Not once it has started: the poison may end it before.
     await using process = rig.spawn("poisonous");
     if (crashes.length === 0) {
