@@ -62,11 +62,15 @@ describe("the lock on DATA_DIR", () => {
     });
   });
 
-  test.skipIf(process.getuid?.() === 0)("says what to do where the folder is not writable", async () => {
+  test("says what to do where the folder is not writable", async () => {
     await withFolder((folder) => {
       chmodSync(folder, 0o500);
-      expect(faultOf(() => lockFolder(folder))?.code).toBe("settings_invalid");
+      // Permissions do not hold root back, but nobody can create a file there.
+      const unwritable = process.getuid?.() === 0 ? "/proc/self" : folder;
+      const fault = faultOf(() => lockFolder(unwritable));
       chmodSync(folder, 0o700);
+      expect(fault?.code).toBe("settings_invalid");
+      expect(fault?.message).toContain(`DATA_DIR ${unwritable} cannot be written`);
     });
   });
 });
