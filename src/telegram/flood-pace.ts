@@ -1,0 +1,96 @@
+/** Rates of a whole bot: that of its broadcasts, and that of everything for a while after Telegram has refused the whole bot. */
+import type { FloodKind } from "./flood-call.ts";
+
+/** How far a rate makes up for timers that fire late, ms. Less than the interval at 30 a second, so never two at once. */
+const lateMs = 20;
+
+/** What a broadcast gets of its rate at the least, however many replies there are: it gives way, but never stands still for ever. */
+const leastShare = 0.1;
+
+/**
+ * Bounds broadcasts over all chats. Replies are never held back by it but take from its budget: what Telegram counts is both together.
+ */
+export class BroadcastPace {
+  private readonly intervalMs: number;
+  private restAt = 0;
+  private lastAt = -Infinity;
+
+  constructor(perSecond: number) {
+    this.intervalMs = 1_000 / perSecond;
+  }
+
+  /** When the next broadcast may go, monotonic ms. */
+  nextAt(): number {
+    return Math.min(this.restAt - lateMs, this.lastAt + this.intervalMs / leastShare);
+  }
+
+  count(kind: FloodKind, now: number): void {
+    const next = Math.max(this.restAt, now) + this.intervalMs;
+    // Thousands of replies hold broadcasts back for a second, not for minutes after.
+    this.restAt = kind === "broadcast" ? next : Math.min(next, Math.max(this.restAt, now + 1_000));
+    if (kind === "broadcast") this.lastAt = now;
+  }
+}
+
+/**
+ * The rate of all messages after the whole bot was refused: half of what it was, 10 % more with each second, until it is twice what it
+ * was; then nothing is held back any more. A broadcast leaves room for one reply right after it.
+ */
+export class RecoveryPace {
+  private readonly leastPerSecond: number;
+  private firstPerSecond = 0;
+  private lastPerSecond = 0;
+  private startAt = 0;
+  private restAt = 0;
+  private isOn = false;
+  private second = 0;
+  private inSecond = 0;
+  private inSecondBefore = 0;
+
+  /** `leastPerSecond`: what the bot is taken to have sent where it sent less. */
+  constructor(leastPerSecond: number) {
+    this.leastPerSecond = leastPerSecond;
+  }
+
+  /** The rate at `now`, messages a second; Infinity where nothing is held back. */
+  perSecond(now: number): number {
+    if (!this.isOn) return Infinity;
+    const rate = this.firstPerSecond * 1.1 ** (Math.max(0, now - this.startAt) / 1_000);
+    if (rate < this.lastPerSecond) return rate;
+    this.isOn = false;
+    return Infinity;
+  }
+
+  /** Begins at `startAt`, when the wait for the whole bot is over. */
+  start(startAt: number, now: number): void {
+    const before = this.isOn ? this.perSecond(now) : Infinity;
+    const was = before === Infinity ? Math.max(this.leastPerSecond, this.inSecond, this.inSecondBefore) : before;
+    this.firstPerSecond = Math.max(1, was / 2);
+    this.lastPerSecond = 2 * was;
+    this.startAt = startAt;
+    this.restAt = startAt;
+    this.isOn = true;
+  }
+
+  /** When the next message of this kind may go, monotonic ms. */
+  nextAt(kind: FloodKind, now: number): number {
+    const rate = this.perSecond(now);
+    if (rate === Infinity) return 0;
+    return kind === "reply" ? this.restAt - lateMs - 1_000 / rate : this.restAt - lateMs;
+  }
+
+  count(now: number): void {
+    if (this.isOn) this.restAt = Math.max(this.restAt, now) + 1_000 / this.perSecond(now);
+  }
+
+  /** Telegram accepted a message that was let through at `passedAt`: the rate at which it does is what is halved. */
+  accepted(passedAt: number): void {
+    const second = Math.floor(passedAt / 1_000);
+    if (second > this.second) {
+      this.inSecondBefore = second === this.second + 1 ? this.inSecond : 0;
+      this.inSecond = 0;
+      this.second = second;
+    }
+    this.inSecond++;
+  }
+}
