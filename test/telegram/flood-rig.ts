@@ -84,10 +84,7 @@ export class FloodRig {
     if (held === undefined) this.go(made, signal);
     else if (typeof held === "string") this.end(made, held);
     else {
-      void held.then((end) => {
-        if (end === "go") this.go(made, signal);
-        else this.end(made, end);
-      });
+      void held.then((end) => (end === "go" ? this.go(made, signal) : this.end(made, end)));
     }
   }
 
