@@ -2,22 +2,15 @@
  * One seeded run: two bots, a few chats, people who write, a Telegram and a disk that fail, and a botfleet process that crashes and is
  * started again over the same durable store. Everything but the store and Telegram is new after a crash.
  */
-import { Bot } from "grammy";
 import { limits } from "../../config/limits.ts";
-import { createAbortListeners } from "../../src/abort-listeners.ts";
 import { createAttemptScope, type AttemptScope } from "../../src/attempts.ts";
-import { createFleet, type Fleet, type FleetBot } from "../../src/fleet.ts";
-import { botIdOf, type BotId, toToken, type Token } from "../../src/ids.ts";
+import { toToken, type Token } from "../../src/ids.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
-import { createLocalLeases } from "../../src/leases/local.ts";
-import type { Log } from "../../src/log.ts";
-import { Pipeline } from "../../src/pipeline.ts";
-import type { PipelineLimits } from "../../src/pipeline-options.ts";
+import type { Handler, PipelineLimits } from "../../src/pipeline-options.ts";
 import { createBotApi, type BotApi } from "../../src/simulator/bot-api.ts";
 import type { FaultKind } from "../../src/simulator/faults.ts";
-import { createClient } from "../../src/telegram/client.ts";
-import { createDeadlines } from "../../src/telegram/deadlines.ts";
 import { plannedBot } from "./handlers.ts";
+import { type Instance, startInstance } from "./instance.ts";
 import { Oracle, type PlanKind } from "./oracle.ts";
 import { type Perils, Process } from "./process.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -86,8 +79,6 @@ const sendFaults: readonly FaultKind[] = [
 const troubledMs = 60_000;
 const restMaxMs = 40 * 60_000;
 
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };
-
 export async function runWorld(seed: number, plant: Plant = {}): Promise<RunReport> {
   return new World(seed, plant).run();
 }
@@ -105,7 +96,7 @@ class World {
   private crashesLeft: number;
   private crashes = 0;
   private stops = 0;
-  private life: Instance | undefined;
+  private life: LifeOfBotfleet | undefined;
 
   constructor(seed: number, plant: Plant) {
     this.seed = seed;
@@ -217,7 +208,7 @@ class World {
       this.scheduler.at(this.scheduler.between(100, 5_000), () => this.boot());
     });
     if (this.crashesLeft <= 0) this.perils.crash = 0;
-    const life = new Instance(process, this);
+    const life = new LifeOfBotfleet(process, this);
     this.life = life;
     void life.start();
   }
@@ -238,13 +229,11 @@ class World {
   }
 }
 
-/** botfleet as main builds it, on simulated outsides. */
-class Instance {
+/** One life of the process, from its opening of the store on. */
+class LifeOfBotfleet {
   readonly process: Process;
   private readonly world: World;
-  private fleet: Fleet | undefined;
-  private pipeline: Pipeline | undefined;
-  private inbox: Inbox | undefined;
+  private instance: Instance | undefined;
 
   constructor(process: Process, world: World) {
     this.process = process;
@@ -252,85 +241,38 @@ class Instance {
   }
 
   async start(): Promise<void> {
-    const { disk, pipelineLimits, plant, scheduler, tokens } = this.world.parts;
-    const { clock } = this.process;
+    const { api, disk, oracle, pipelineLimits, plant, scheduler, tokens } = this.world.parts;
+    const { process } = this;
+    const { clock } = process;
     const { random } = scheduler;
-    const opened = await disk.open(this.process);
-    const inbox = plant.inbox?.(opened, this.process) ?? opened;
+    const opened = await disk.open(process);
     const scope = createAttemptScope();
-    const leases = createLocalLeases();
-    const pipeline = new Pipeline({
-      partition: await inbox.open(await leases.claimPartition(0)),
-      inbox,
-      bots: new Set(tokens.map(botIdOf)),
+    this.instance = await startInstance({
+      clock,
+      random,
+      inbox: plant.inbox?.(opened, process) ?? opened,
+      transport: createSimulatedTransport(process, api, oracle),
+      tokens,
+      module: () => ({ updates: ["message"], create: () => plannedBot({ oracle, clock, random }) }),
+      pipelineLimits,
       scope: plant.scope?.(scope) ?? scope,
-      clock,
-      random,
-      limits: pipelineLimits,
-      events: { onAttempt() {}, onTrouble() {}, onRemembered() {} },
+      ...(plant.settlesBeforeItIsDone === true ? { wrap: endingEarly } : {}),
     });
-    void pipeline.run();
-    const fleet = createFleet({
-      bots: tokens.map((token) => this.bot(token, scope)),
-      inbox,
-      pipeline,
-      leases,
-      clock,
-      random,
-      limits: limits.poller,
-      log: silent,
-    });
-    fleet.start();
-    this.fleet = fleet;
-    this.pipeline = pipeline;
-    this.inbox = inbox;
   }
 
   /** False where it had not started yet, or died before the end. */
   async stop(): Promise<boolean> {
-    const { fleet, inbox, pipeline } = this;
-    if (fleet === undefined || inbox === undefined || pipeline === undefined) return false;
-    await fleet.stop();
-    await pipeline.stop();
-    await inbox.stop();
+    if (this.instance === undefined) return false;
+    await this.instance.stop();
     return !this.process.isDead;
   }
+}
 
-  private bot(token: Token, scope: AttemptScope): FleetBot {
-    const { api, oracle, plant, scheduler } = this.world.parts;
-    const { clock } = this.process;
-    const client = createClient({
-      token,
-      apiRoot: "http://telegram",
-      transport: createSimulatedTransport(this.process, api, oracle),
-      fetch: () => Promise.reject(new Error("the simulation uploads nothing")),
-      deadlines: createDeadlines({ clock, tickMs: 200 }),
-      listeners: createAbortListeners(),
-      clock,
-      random: scheduler.random,
-      scope,
-      limits: limits.client,
-      events: { onCall() {}, onRetry() {} },
-    });
-    const id: BotId = botIdOf(token);
-    return {
-      id,
-      name: `bot-${id}`,
-      client,
-      updates: ["message"],
-      createHandler: async (me) => {
-        const bot = new Bot(token, { botInfo: me });
-        bot.api.config.use(client.transformer);
-        bot.use(plannedBot({ oracle, clock, random: scheduler.random }));
-        return {
-          handle: async (update) => {
-            const handled = bot.handleUpdate(update);
-            if (plant.settlesBeforeItIsDone !== true) return handled;
-            handled.catch(() => {});
-          },
-        };
-      },
-      events: { onPoll() {}, onAppended() {}, onAppendFailed() {} },
-    };
-  }
+/** Reports each update as handled before it is. */
+function endingEarly(handler: Handler): Handler {
+  return {
+    handle: async (update) => {
+      handler.handle(update).catch(() => {});
+    },
+  };
 }
