@@ -127,7 +127,8 @@ export class AnswerParser {
     const begun = this.#begun.view();
     const end = begun.indexOf(this.#separator, Math.max(0, before - 3));
     if (end < 0) {
-      if (begun.length > headMaxBytes) this.#progress = "too_large";
+      // Three bytes of the separator may be there already.
+      if (begun.length > headMaxBytes + 3) this.#progress = "too_large";
       return piece.length;
     }
     this.#takeHead(begun, 0, end);
