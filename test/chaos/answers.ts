@@ -15,9 +15,9 @@ export interface Kill {
 export interface Repetitions {
   /** Answers beyond the first. */
   readonly doubled: number;
-  /** Of these, to a message that was in work at a kill between the two answers: first of its chat among what was not settled. */
+  /** Of these, to a message that a kill between the two answers cut off: see `isExplained`. */
   readonly explained: number;
-  /** Messages in work at a kill, over all kills: no more can be answered again. */
+  /** Chats with something in work at a kill, over all kills. */
   readonly inWork: number;
   /** Longest time from an answer to the kill that made it be repeated, ms. */
   readonly oldestMs: number;
@@ -38,7 +38,11 @@ export class Answers {
   }
 
   repetitions(kills: readonly Kill[]): Repetitions {
-    const inWork = kills.map(({ unsettled, ...kill }) => ({ ...kill, keys: new Set(headsOf(unsettled)) }));
+    const inWork = kills.map(({ unsettled, ...kill }) => ({
+      ...kill,
+      heads: new Set(headsOf(unsettled)),
+      keys: new Set(unsettled.map(({ bot, text }) => keyOf(bot, text ?? ""))),
+    }));
     let doubled = 0;
     let explained = 0;
     let oldestMs = 0;
@@ -47,13 +51,16 @@ export class Answers {
         const before = times[index - 1];
         if (before === undefined) continue;
         doubled++;
-        const cause = inWork.find(({ overAt, keys }) => overAt >= before && overAt <= again && keys.has(key));
+        const cause = inWork.find(
+          ({ at, overAt, heads, keys }) =>
+            overAt >= before && overAt <= again && (heads.has(key) || (keys.has(key) && at - before <= flushMaxMs)),
+        );
         if (cause === undefined) continue;
         explained++;
         oldestMs = Math.max(oldestMs, cause.at - before);
       }
     }
-    return { doubled, explained, inWork: inWork.reduce((sum, { keys }) => sum + keys.size, 0), oldestMs };
+    return { doubled, explained, inWork: inWork.reduce((sum, { heads }) => sum + heads.size, 0), oldestMs };
   }
 
   #sent({ effect, bot, text, at }: SendEntry): void {
@@ -65,7 +72,13 @@ export class Answers {
   }
 }
 
-/** A chat is handled one update at a time: only the oldest unsettled one can have been in work. */
+/**
+ * A chat is handled one update at a time, but goes on before the outcome of the last one is written: what was answered so shortly before
+ * the kill may be unsettled and not the oldest of its chat. Promised are 100 ms; the margin is for disks that others use too.
+ */
+const flushMaxMs = 1_000;
+
+/** The oldest unsettled message of each chat: it may have been in work for any time. */
 function headsOf(unsettled: readonly StoredUpdate[]): string[] {
   const lanes = new Map<string, string>();
   for (const { bot, lane, text } of unsettled) {
