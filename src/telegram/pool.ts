@@ -143,9 +143,12 @@ export class Pool implements ConnectionOwner {
     this.#isSwallowing = false;
     this.#opened++;
     const [next] = this.#wanting;
-    // Closed again before it could be used: another attempt would very likely end the same way.
-    if (next !== undefined && !this.#give(connection, next)) next.end(failed("unreachable", "ECONNRESET"));
-    else if (next === undefined) this.#rest(connection, undefined);
+    if (next === undefined) this.#rest(connection, undefined);
+    else {
+      this.#forget(next);
+      // Closed again before it could be used: another attempt would very likely end the same way.
+      if (!this.#give(connection, next)) next.end(failed("unreachable", "ECONNRESET"));
+    }
     this.#dial();
   }
 
