@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { type Load, startLoad } from "../../src/simulator/generator.ts";
 import type { OracleReport } from "../../src/simulator/oracle.ts";
-import { type StoredLetter, inboxFileIn, readInboxFile } from "../support/inbox-file.ts";
+import { inboxFileIn, readInboxFile, type StoredLetter, type StoredUpdate } from "../support/inbox-file.ts";
 import type { Kill } from "./answers.ts";
 import { createRig, isIdle, type Rig, until } from "./rig.ts";
 
@@ -38,9 +38,8 @@ test(
     expect(report.sent).toBeGreaterThan(rounds * 20);
     expect(unaccounted(report, letters, rig)).toBe(0);
     expect(report).toMatchObject({ reordered: 0, strange: 0 });
-    // Only what ran alone at two kills may be given up, and it is known that it may have been answered.
-    expect(letters.filter(({ effectsUnknown }) => effectsUnknown === 0)).toEqual([]);
-    expect(letters.length).toBeLessThanOrEqual(2);
+    // Chance may hit one update again and again: as a first run, as a suspect, and twice alone. Then it looks like the cause.
+    expect(letters.filter((letter) => letter.effectsUnknown === 0 || killsIn(letter, kills) < 4)).toEqual([]);
     expect(repetitions.doubled).toBe(report.doubled);
     expect(repetitions.explained).toBe(repetitions.doubled);
     expect(repetitions.doubled).toBeLessThanOrEqual(repetitions.inWork);
@@ -111,6 +110,12 @@ async function settleDown(
 function unaccounted({ lost }: OracleReport, letters: readonly StoredLetter[], rig: Rig): number {
   const unanswered = letters.filter(({ bot, body }) => rig.answers.of(bot, textIn(body)).length === 0);
   return lost - unanswered.length;
+}
+
+/** Kills that found the update unsettled. */
+function killsIn({ bot, updateId }: StoredLetter, kills: readonly Kill[]): number {
+  const isIt = (entry: StoredUpdate): boolean => entry.bot === bot && entry.updateId === updateId;
+  return kills.filter(({ unsettled }) => unsettled.some(isIt)).length;
 }
 
 /** Takes every update that was not answered out of the inbox, as a store that loses would. Returns how many. */

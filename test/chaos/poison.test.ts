@@ -12,6 +12,8 @@ const perSecond = 100;
 const poisoned = 1_000;
 /** A life as a suspect among others, one more after which it runs alone, and two crashes alone. */
 const crashesMax = 4;
+/** One life; the watchdog needs 15 s, ms. */
+const lifeMaxMs = 60_000;
 const testMaxMs = 150_000;
 
 /** Crashes of the process, then the clean end of the life in which everything was settled. */
@@ -151,7 +153,7 @@ async function finished(rig: Rig, process: BotfleetProcess, poison: readonly str
   const isGoingOn = (): boolean => poison.every((text) => answersOf(rig, `after ${text}`) > 0);
   let isOver = false;
   void process.exited.then(() => (isOver = true));
-  await until("the chats of the poison go on", () => isOver || isGoingOn(), testMaxMs);
+  await until("the chats of the poison go on", () => isOver || isGoingOn(), lifeMaxMs);
   // A poison that works late needs its time.
   await Bun.sleep(1_000);
   if (isOver) return await new Promise<never>(() => {});

@@ -1,4 +1,5 @@
 /** Botfleet as a process of its own, started as an operator would, for tests that kill it. */
+import { afterAll } from "bun:test";
 import { join } from "node:path";
 import type { Status } from "../../src/ops/status.ts";
 
@@ -87,6 +88,13 @@ export function spawnBotfleet(options: BotfleetProcessOptions): BotfleetProcess 
   return new Running(child);
 }
 
+const running = new Set<BotfleetProcess>();
+
+// A test that times out never comes to its own end.
+afterAll(async () => {
+  await Promise.all([...running].map((process) => process[Symbol.asyncDispose]()));
+});
+
 class Running implements BotfleetProcess {
   readonly pid: number;
   port = 0;
@@ -104,10 +112,9 @@ class Running implements BotfleetProcess {
       consume(child.stdout, (text) => this.#print(text)),
       consume(child.stderr, (text) => void (this.output.stderr += text)),
     ]);
-    const endWithUs = (): void => this.killGroup("SIGKILL");
-    process.on("exit", endWithUs);
+    running.add(this);
     this.exited = Promise.all([child.exited, read]).then(([code]) => {
-      process.off("exit", endWithUs);
+      running.delete(this);
       this.#ending = child.signalCode ?? code;
       for (const watch of this.#watchers) watch();
       return this.#ending;
