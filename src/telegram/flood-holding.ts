@@ -62,14 +62,10 @@ export class HoldingFloodControl implements FloodControl {
     const now = clock.monotonic();
     const whom = this.rules.refused(call, waitMs, now);
     events.onRefused(whom, waitMs);
-    const isLong = waitMs > waitMaxMs;
-    // Those whose turn is up to the bot stay where they are: the timer finds out by itself that the bot has to wait.
-    if (whom === "bot" && isLong) for (const waits of this.chats.values()) this.endLong(waits, now);
-    const waits = this.chats.get(keyOf(call));
-    if (waits === undefined) return;
-    if (isLong) this.endLong(waits, now);
-    this.place(waits, now);
-    this.arm(now);
+    if (waitMs <= waitMaxMs) return;
+    // Where those stand that go on waiting is not changed here: when it is their turn they find out.
+    const waits = whom === "bot" ? [...this.chats.values()] : [this.chats.get(keyOf(call))];
+    for (const each of waits) if (each !== undefined) this.endLong(each, now);
   }
 
   ended(call: FloodCall, accepted: boolean): void {

@@ -66,7 +66,8 @@ export class RecoveryPace {
     const before = this.isOn ? this.perSecond(now) : Infinity;
     const was = before === Infinity ? Math.max(this.leastPerSecond, this.inSecond, this.inSecondBefore) : before;
     this.firstPerSecond = Math.max(1, was / 2);
-    this.lastPerSecond = 2 * was;
+    // Refused again while it rises: it still has to come as far.
+    if (before === Infinity) this.lastPerSecond = 2 * was;
     this.startAt = startAt;
     this.restAt = startAt;
     this.isOn = true;
