@@ -103,9 +103,10 @@ export class Connection implements WireEvents {
 
   refused(code: string): void {
     const state = this.#state;
-    if (state === "dialing" || state === "abandoned") this.#state = "closed";
+    if (state === "open" || state === "closed") return;
+    this.#state = "closed";
     if (state === "dialing") this.#owner.refused(this, code);
-    else if (state === "abandoned") this.#owner.gone(this);
+    else this.#owner.gone(this);
   }
 
   received(piece: Buffer): void {

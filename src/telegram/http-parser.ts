@@ -81,15 +81,13 @@ export class AnswerParser {
     return this.#piece?.subarray(this.#from, this.#to) ?? this.#body.view();
   }
 
-  /** Makes ready for the next answer of the connection. */
+  /** Makes ready for the next answer, where the connection is `reusable`. */
   reset(): void {
     this.#stage = "head";
     this.#progress = "more";
     this.#head = undefined;
     this.#chunks = undefined;
     this.#piece = undefined;
-    this.#surplus = false;
-    if (this.#begun.length > 0) this.#begun.clear();
     if (this.#body.length > 0) this.#body.clear();
   }
 

@@ -153,9 +153,11 @@ export class Pool implements ConnectionOwner {
   }
 
   refused(connection: Connection, code: string): void {
+    const inTime = connection.stopDialing !== undefined;
     this.#endDial(connection);
     this.#connections.delete(connection);
-    const [next] = this.#wanting;
+    // An attempt that was given up as swallowed says nothing about those made since.
+    const [next] = inTime ? this.#wanting : [];
     next?.end(failed("unreachable", code));
     this.#dial();
   }
@@ -213,7 +215,7 @@ export class Pool implements ConnectionOwner {
   #rest(connection: Connection, keptMs: number | undefined): void {
     const { clock, deadlines, limits } = this.#options;
     const restMs = keptMs === undefined ? limits.idleMaxMs : Math.min(limits.idleMaxMs, keptMs - keptMarginMs);
-    if (this.#isStopped || restMs <= 0) {
+    if (restMs <= 0) {
       connection.close();
       return;
     }

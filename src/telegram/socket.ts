@@ -1,5 +1,5 @@
 /** Sockets as the transport needs them, and Bun's as one. */
-import type { Socket, SocketHandler, TLSOptions } from "bun";
+import type { SocketHandler, TLSOptions } from "bun";
 
 export interface Target {
   /** A name or address; IPv6 without brackets. */
@@ -70,24 +70,18 @@ const shared: Handlers = {
   connectError: () => {},
 };
 
-const plainHandlers: Handlers = { ...shared, open: (socket) => openWith(socket) };
+const plainHandlers: Handlers = { ...shared, open: (socket) => socket.data.opened(socket) };
 
 const secureHandlers: Handlers = {
   ...shared,
   // Comes before the handshake: the server is still anyone.
   open: () => {},
   handshake(socket, success, error) {
-    if (success && error === null && socket.authorized) return openWith(socket);
+    if (success && error === null && socket.authorized) return socket.data.opened(socket);
     socket.data.refused(codeOf(error) || "ERR_TLS_HANDSHAKE");
     socket.terminate();
   },
 };
-
-function openWith(socket: Socket<WireEvents>): void {
-  // A request is one write, but a long one ends in a packet that Nagle's algorithm would hold back.
-  socket.setNoDelay(true);
-  socket.data.opened(socket);
-}
 
 /** Only a word may go on: messages can carry what must stay secret. */
 function codeOf(error: unknown): string {

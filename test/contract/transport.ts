@@ -216,16 +216,20 @@ export function transportContract(name: string, harness: TransportHarness): void
     });
 
     test("a signal aborts the open exchange and forbids the next", async () => {
-      let requests = 0;
+      const seen: string[] = [];
       const stop = new AbortController();
-      const server = await listen(() => {
-        requests++;
-        stop.abort();
+      const server = await listen((socket, text) => {
+        seen.push(text.slice(-1));
+        if (text.endsWith("1")) stop.abort();
+        else socket.write(answer("{}"));
       });
+      const transport = open();
       const aborted: HttpReply = { kind: "failed", why: "aborted", code: "" };
-      expect(await post(server, { signal: stop.signal })).toEqual(aborted);
-      expect(await post(server, { signal: stop.signal })).toEqual(aborted);
-      expect(requests).toBe(1);
+      expect(await transport.exchange(request(server, { body: "1", signal: stop.signal }))).toEqual(aborted);
+      await transport.exchange(request(server, { body: "2" }));
+      expect(await transport.exchange(request(server, { body: "3", signal: stop.signal }))).toEqual(aborted);
+      await transport.exchange(request(server, { body: "4" }));
+      expect(seen).toEqual(["1", "2", "4"]);
     });
 
     test("a request that was cut short leaves the next ones of its transport alone", async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
+import { Bytes } from "../../src/telegram/bytes.ts";
 import { AnswerParser } from "../../src/telegram/http-parser.ts";
 import type { Progress } from "../../src/telegram/http-parser.ts";
 import { parseHead } from "../../src/telegram/http-head.ts";
@@ -155,6 +156,17 @@ test.each([
   let progress: Progress = "more";
   for (const byte of bytesOf(text)) if (progress === "more") progress = parser.push(Buffer.from([byte]));
   expect(progress).toBe("too_large");
+});
+
+test("lines of sizes are limited between two chunks, not all together", () => {
+  const text = `${chunked}\r\n${"1;abcdef\r\nx\r\n".repeat(300)}0\r\n\r\n`;
+  expect(read([bytesOf(text)])).toMatchObject({ progress: "whole", text: "x".repeat(300) });
+});
+
+test("memory is taken for bytes that came, not for those a server announces", () => {
+  const bytes = new Bytes();
+  bytes.append(Buffer.from("a"), 0, 1, 64 * 1024 * 1024);
+  expect(bytes.view().buffer.byteLength).toBeLessThanOrEqual(256 * 1024);
 });
 
 test("what the server says of keeping the connection is read", () => {

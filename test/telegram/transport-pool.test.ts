@@ -7,7 +7,7 @@ import type { PoolLimits } from "../../src/telegram/pool.ts";
 import type { Target, Wire, WireEvents } from "../../src/telegram/socket.ts";
 import { createOwnTransport } from "../../src/telegram/transport.ts";
 import type { OwnTransport } from "../../src/telegram/transport.ts";
-import { FakeClock, settled } from "../support/fake-clock.ts";
+import { FakeClock } from "../support/fake-clock.ts";
 import { answer } from "../support/raw-server.ts";
 
 /** One attempt of the transport to connect. */
@@ -71,13 +71,13 @@ const limits: PoolLimits = {
   answerMaxBytes: 1_000,
 };
 
-function rig(more: Partial<PoolLimits> = {}): Rig {
+function rig(more: Partial<PoolLimits> = {}, listeners = createAbortListeners()): Rig {
   const clock = new FakeClock();
   const dialed: Dialed[] = [];
   const transport = createOwnTransport({
     clock,
     deadlines: createDeadlines({ clock, tickMs: 100 }),
-    listeners: createAbortListeners(),
+    listeners,
     limits: { ...limits, ...more },
     connect: (target, events) => void dialed.push(new Dialed(target, events)),
   });
@@ -242,6 +242,55 @@ test("what the network swallows is unreachable in time, and a connection that op
   expect(await second).toMatchObject(answered("{}"));
 });
 
+test("an attempt that was given up and fails late ends no request that came since", async () => {
+  const world = rig();
+  const first = world.call("1");
+  await world.clock.advance(5_200);
+  await first;
+  const second = world.call("2");
+  wire(world, 0).events.refused("ETIMEDOUT");
+  wire(world, 1).open();
+  wire(world, 1).answer("{}");
+  expect(await second).toMatchObject(answered("{}"));
+});
+
+test("where sockets that the network swallowed take all the room, one that goes makes room for an attempt", async () => {
+  const world = rig({ pollsMaxPerHost: 0 });
+  const swallowed = [world.call("1"), world.call("2")];
+  await world.clock.advance(5_200);
+  await Promise.all(swallowed);
+  const third = world.call("3");
+  void world.call("4");
+  expect(world.dialed).toHaveLength(2);
+  wire(world, 0).open();
+  expect(wire(world, 0).got).toEndWith("3");
+  wire(world, 0).events.closed("ECONNRESET");
+  expect(await third).toMatchObject(failure("closed", "ECONNRESET"));
+  expect(world.dialed).toHaveLength(3);
+  wire(world, 2).open();
+  expect(wire(world, 2).got).toEndWith("4");
+});
+
+test("a deadline that comes together with the end of the wait for a connection ends the request once", async () => {
+  const world = rig();
+  const reply = world.call("1", { maxMs: 5_000 });
+  await world.clock.advance(5_200);
+  expect(await reply).toMatchObject({ kind: "failed" });
+  expect(world.transport.stats()).toMatchObject({ calls: 0, waiting: 0 });
+});
+
+test("a request that has ended listens to its signal no more", async () => {
+  const { signal } = new AbortController();
+  let listening = 0;
+  const world = rig({}, { add: () => (listening++, () => void listening--) });
+  const reply = world.call("1", { signal });
+  expect(listening).toBe(1);
+  wire(world, 0).open();
+  wire(world, 0).answer("{}");
+  await reply;
+  expect(listening).toBe(0);
+});
+
 test("while the network swallows attempts only few are made, and all sockets together stay within the limit", async () => {
   const world = rig({ callsMaxPerHost: 50, pollsMaxPerHost: 10, waitingMaxPerHost: 1_000, dialsMaxPerHost: 40 });
   const ask = (): Promise<HttpReply>[] => Array.from({ length: 50 }, () => world.call());
@@ -256,9 +305,10 @@ test("while the network swallows attempts only few are made, and all sockets tog
   await world.clock.advance(60_000);
   void ask();
   expect(world.dialed.length).toBeLessThanOrEqual(60);
-  wire(world, 0).open();
-  await settled();
-  expect(world.transport.stats().dialing).toBeGreaterThan(0);
+  for (const dialed of [...world.dialed]) dialed.events.refused("ETIMEDOUT");
+  const few = world.transport.stats().dialing;
+  wire(world, world.dialed.length - 1).open();
+  expect([few, world.transport.stats().dialing]).toEqual([8, 40]);
 });
 
 test("a request that has ended while its connection was being opened leaves the connection to the next", async () => {

@@ -194,8 +194,9 @@ test("a connection that is too old is not used, even where nobody has come to cl
 
 test("a server that keeps connections for a moment only is asked over a new one each time", async () => {
   const server = await listen((socket) => socket.write(answer("{}", "Keep-Alive: timeout=1\r\n")));
-  const { post } = rig();
+  const { post, transport } = rig();
   await post(server);
+  expect(transport.stats().open).toBe(0);
   await post(server);
   expect(server.connections()).toBe(2);
 });
@@ -213,6 +214,7 @@ test("a stop ends what is open as aborted, closes every connection and sends not
   const aborted: HttpReply = { kind: "failed", why: "aborted", code: "" };
   expect(await open).toEqual([aborted, aborted, { kind: "answered", status: 200, text: "{}" }]);
   expect(await post(server)).toEqual(aborted);
+  expect(await post({ root: server.root.replace("127.0.0.1", "localhost") })).toEqual(aborted);
   await until(() => server.open() === 0);
   expect(transport.stats()).toMatchObject({ open: 0, idle: 0, calls: 0 });
   expect(clock.pending()).toBe(0);
@@ -272,8 +274,11 @@ test.skipIf(certificate === undefined)(
     process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = "0";
     try {
       const server = await listen((socket) => socket.write(answer("{}")), certificate);
-      const reply = await rig().post({ root: server.root.replace("127.0.0.1", "localhost") });
+      const root = server.root.replace("127.0.0.1", "localhost");
+      const reply = await rig().post({ root });
       expect(reply).toEqual({ kind: "failed", why: "unreachable", code: "DEPTH_ZERO_SELF_SIGNED_CERT" });
+      const other = makeCertificate("DNS:telegram.example")?.cert ?? "";
+      expect(await rig({ ca: other }).post({ root })).toMatchObject({ kind: "failed", why: "unreachable" });
     } finally {
       if (before === undefined) delete process.env["NODE_TLS_REJECT_UNAUTHORIZED"];
       else process.env["NODE_TLS_REJECT_UNAUTHORIZED"] = before;
