@@ -25,12 +25,14 @@ export async function connectWorker(options: OpenOptions): Promise<SqliteWorker>
   const waiting = new Map<number, Waiting>();
   let lastId = 0;
   let lost: unknown;
+  let isEnded = false;
 
   const lose = (reason: unknown): void => {
     lost ??= reason;
     for (const { reject } of waiting.values()) reject(lost);
     waiting.clear();
-    breakDown(lost);
+    // The thread of an inbox that was closed ends as well: nothing is lost by that.
+    if (!isEnded) breakDown(lost);
   };
   worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
     const call = waiting.get(data.id);
@@ -53,6 +55,7 @@ export async function connectWorker(options: OpenOptions): Promise<SqliteWorker>
   }
 
   const end = (): void => {
+    isEnded = true;
     lost ??= new Error("the inbox is closed");
     worker.terminate();
   };
