@@ -5,6 +5,8 @@
  * the same bots without a connection as soon as the limit is below bots plus calls; so polls and calls are admitted apart, each up to a
  * limit of its own, and neither can starve the other. Connections themselves are not of one kind: whoever is admitted takes the one that
  * was used last, so that those not needed grow old and are closed.
+ *
+ * Longer than other files: admission, idle connections and attempts to connect change the same few counts, which two files would share.
  */
 import type { Clock } from "../clock.ts";
 import { Connection, failed } from "./connection.ts";

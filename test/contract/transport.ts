@@ -1,4 +1,7 @@
-/** What every transport promises, run on each implementation against real sockets: `transportContract("fetch", ...)`. */
+/**
+ * What every transport promises, run on each implementation against real sockets: `transportContract("fetch", ...)`. Longer than other
+ * files because it is one contract.
+ */
 import { afterEach, describe, expect, test } from "bun:test";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
