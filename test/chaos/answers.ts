@@ -15,9 +15,9 @@ export interface Kill {
 export interface Repetitions {
   /** Answers beyond the first. */
   readonly doubled: number;
-  /** Of these, to a message that a kill between the two answers cut off: see `isExplained`. */
+  /** Of these, to a message that was in work at a kill between the two answers, or answered and its outcome not written. */
   readonly explained: number;
-  /** Chats with something in work at a kill, over all kills. */
+  /** Messages in such a state at a kill, over all kills: no more can be answered again. */
   readonly inWork: number;
   /** Longest time from an answer to the kill that made it be repeated, ms. */
   readonly oldestMs: number;
@@ -38,11 +38,7 @@ export class Answers {
   }
 
   repetitions(kills: readonly Kill[]): Repetitions {
-    const inWork = kills.map(({ unsettled, ...kill }) => ({
-      ...kill,
-      heads: new Set(headsOf(unsettled)),
-      keys: new Set(unsettled.map(({ bot, text }) => keyOf(bot, text ?? ""))),
-    }));
+    const inWork = kills.map((kill) => ({ at: kill.at, overAt: kill.overAt, begun: this.#begunAt(kill) }));
     let doubled = 0;
     let explained = 0;
     let oldestMs = 0;
@@ -51,16 +47,30 @@ export class Answers {
         const before = times[index - 1];
         if (before === undefined) continue;
         doubled++;
-        const cause = inWork.find(
-          ({ at, overAt, heads, keys }) =>
-            overAt >= before && overAt <= again && (heads.has(key) || (keys.has(key) && at - before <= flushMaxMs)),
-        );
+        const cause = inWork.find(({ overAt, begun }) => overAt >= before && overAt <= again && begun.has(key));
         if (cause === undefined) continue;
         explained++;
         oldestMs = Math.max(oldestMs, cause.at - before);
       }
     }
-    return { doubled, explained, inWork: inWork.reduce((sum, { heads }) => sum + heads.size, 0), oldestMs };
+    return { doubled, explained, inWork: inWork.reduce((sum, { begun }) => sum + begun.size, 0), oldestMs };
+  }
+
+  /**
+   * A chat is handled one update at a time, but goes on before the outcome of the last one is written: of what is not settled, those
+   * that were answered, and the first that was not.
+   */
+  #begunAt({ overAt, unsettled }: Kill): ReadonlySet<string> {
+    const begun = new Set<string>();
+    const waiting = new Set<string>();
+    for (const { bot, lane, text } of unsettled) {
+      const chat = `${bot} ${lane}`;
+      if (waiting.has(chat)) continue;
+      const key = keyOf(bot, text ?? "");
+      begun.add(key);
+      if (this.#times.get(key)?.some((at) => at <= overAt) !== true) waiting.add(chat);
+    }
+    return begun;
   }
 
   #sent({ effect, bot, text, at }: SendEntry): void {
@@ -70,22 +80,6 @@ export class Answers {
     if (times === undefined) this.#times.set(keyOf(bot, text), [at]);
     else times.push(at);
   }
-}
-
-/**
- * A chat is handled one update at a time, but goes on before the outcome of the last one is written: what was answered so shortly before
- * the kill may be unsettled and not the oldest of its chat. Promised are 100 ms; the margin is for disks that others use too.
- */
-const flushMaxMs = 1_000;
-
-/** The oldest unsettled message of each chat: it may have been in work for any time. */
-function headsOf(unsettled: readonly StoredUpdate[]): string[] {
-  const lanes = new Map<string, string>();
-  for (const { bot, lane, text } of unsettled) {
-    const key = `${bot} ${lane}`;
-    if (!lanes.has(key)) lanes.set(key, keyOf(bot, text ?? ""));
-  }
-  return [...lanes.values()];
 }
 
 function keyOf(bot: number, text: string): string {

@@ -44,7 +44,7 @@ test(
     expect(repetitions.explained).toBe(repetitions.doubled);
     expect(repetitions.doubled).toBeLessThanOrEqual(repetitions.inWork);
     // Promised are 100 ms; a machine that is busy with other things may be late, but not by this much.
-    expect(repetitions.oldestMs).toBeLessThan(1_000);
+    expect(repetitions.oldestMs).toBeLessThan(5_000);
   },
   6 * 60_000,
 );

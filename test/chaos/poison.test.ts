@@ -45,7 +45,8 @@ describe.concurrent("a handler that", () => {
       expect(answersOf(rig, "throw 1")).toBe(0);
       const report = load.oracle.report();
       expect(report).toMatchObject({ lost: 0, reordered: 0, doubled: 0, strange: 0 });
-      expect(report.latency.p99Ms).toBeLessThan(1_000);
+      // Whoever waited for the one that hangs would wait for its deadline of 30 s.
+      expect(report.latency.p99Ms).toBeLessThan(10_000);
     },
     testMaxMs,
   );
@@ -73,7 +74,8 @@ describe.concurrent("a handler that", () => {
       );
       const report = load.oracle.report();
       expect(report).toMatchObject({ lost: 0, reordered: 0, doubled: 0, strange: 0 });
-      expect(report.latency.p99Ms).toBeLessThan(1_000);
+      // Whoever waited for the one that hangs would wait for its deadline of 30 s.
+      expect(report.latency.p99Ms).toBeLessThan(10_000);
     },
     testMaxMs,
   );
