@@ -5,7 +5,7 @@ import { type Load, startLoad } from "../../src/simulator/generator.ts";
 import type { OracleReport } from "../../src/simulator/oracle.ts";
 import { inboxFileIn, readInboxFile, type StoredLetter, type StoredUpdate } from "../support/inbox-file.ts";
 import type { Kill } from "./answers.ts";
-import { createRig, isIdle, type Rig, until } from "./rig.ts";
+import { createRig, isIdle, killAt, type Rig, until } from "./rig.ts";
 
 const rounds = 25;
 const bots = 2;
@@ -85,9 +85,7 @@ async function killOnce(rig: Rig, early: boolean): Promise<Kill> {
   const at = Date.now();
   process.kill("SIGKILL");
   expect(await process.exited).toBe("SIGKILL");
-  // What it had sent may still lie in the socket.
-  await Bun.sleep(20);
-  return { at, overAt: Date.now(), unsettled: readInboxFile(rig.dataDir).entries };
+  return await killAt(at, rig);
 }
 
 /** The last life, undisturbed: what is left is handled, and the end is clean. */

@@ -4,7 +4,7 @@ import { type Load, startLoad } from "../../src/simulator/generator.ts";
 import type { BotfleetProcess, Ending } from "../support/botfleet-process.ts";
 import { readInboxFile, type StoredLetter } from "../support/inbox-file.ts";
 import type { Kill } from "./answers.ts";
-import { createRig, isIdle, type Rig, until } from "./rig.ts";
+import { createRig, isIdle, killAt, type Rig, until } from "./rig.ts";
 
 const chats = 50;
 const perSecond = 100;
@@ -136,8 +136,7 @@ async function supervise(rig: Rig, poison: readonly string[]): Promise<Lives & {
     }
     const ending = await Promise.race([process.exited, finished(rig, process, poison)]);
     if (ending !== "finished") {
-      const at = Date.now();
-      crashes.push({ at, overAt: at + 20, ending, stderr: process.output.stderr, unsettled: unsettledIn(rig) });
+      crashes.push({ ...(await killAt(Date.now(), rig)), ending, stderr: process.output.stderr });
       continue;
     }
     load.stop();
@@ -194,8 +193,4 @@ function botOf(rig: Rig): number {
 
 function answersOf(rig: Rig, text: string): number {
   return rig.answers.of(botOf(rig), text).length;
-}
-
-function unsettledIn(rig: Rig): Kill["unsettled"] {
-  return readInboxFile(rig.dataDir).entries;
 }

@@ -1,10 +1,11 @@
 /** What the chaos tests share: a simulated Telegram in this process, botfleets over one folder, and a record of every answer. */
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Simulator, type SimulatorOptions, startSimulator } from "../../src/simulator/server.ts";
 import { type BotfleetProcess, type BotfleetProcessOptions, spawnBotfleet } from "../support/botfleet-process.ts";
-import { Answers } from "./answers.ts";
+import { readInboxFile } from "../support/inbox-file.ts";
+import { Answers, type Kill } from "./answers.ts";
 
 export interface Rig {
   readonly simulator: Simulator;
@@ -25,13 +26,10 @@ export async function createRig(options: SimulatorOptions): Promise<Rig> {
   const answers = new Answers(simulator.api.journal);
   const processes: BotfleetProcess[] = [];
   const spawn: Rig["spawn"] = (module, given) => {
-    const process = spawnBotfleet({
-      tokens: simulator.tokens,
-      module: fixture(module),
-      apiRoot: simulator.url,
-      dataDir,
-      ...given,
-    });
+    const botsFile = join(dataDir, "bots.json");
+    writeFileSync(botsFile, botsFileOf(simulator, fixture(module)));
+    const env = { BOTS_FILE: botsFile, ...given?.env };
+    const process = spawnBotfleet({ apiRoot: simulator.url, dataDir, ...given, env });
     processes.push(process);
     return process;
   };
@@ -47,6 +45,18 @@ export async function createRig(options: SimulatorOptions): Promise<Rig> {
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
+}
+
+/** What a process left that ended without warning at `at`, once everything it had sent has been received. */
+export async function killAt(at: number, { simulator, dataDir }: Rig): Promise<Kill> {
+  await until("its connections closed", () => simulator.connections() === 0);
+  return { at, overAt: Date.now(), unsettled: readInboxFile(dataDir).entries };
+}
+
+/** Flood control is left out: a chat may be sent more than Telegram's one message a second, or a load would take minutes. */
+function botsFileOf({ tokens }: Simulator, module: string): string {
+  const bots = tokens.map((token, index) => ({ name: `bot-${index}`, token, module, limits: { engine: "off" } }));
+  return JSON.stringify({ bots });
 }
 
 export function fixture(module: string): string {

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { type Load, startLoad } from "../../src/simulator/generator.ts";
 import type { BotfleetProcess, Ending } from "../support/botfleet-process.ts";
 import { inboxFileIn, readInboxFile } from "../support/inbox-file.ts";
-import { createRig, isIdle, type Rig, until } from "./rig.ts";
+import { createRig, isIdle, killAt, type Rig, until } from "./rig.ts";
 
 // by-chat.ts tells what each does.
 const slowChats = { firstChat: 1, chats: 30, perSecond: 30 };
@@ -80,7 +80,7 @@ describe.concurrent.each(signals)("%s", (signal) => {
 
       expect(second.ending).toBe(signal === "SIGTERM" ? 143 : 130);
       expect(second.ms).toBeLessThan(5_000);
-      const kill = { at, overAt: Date.now(), unsettled: readInboxFile(rig.dataDir).entries };
+      const kill = await killAt(at, rig);
       const { doubled: _, ...rest } = await settleDown(rig, loads);
       expect(rest).toEqual({ lost: 0, reordered: 0, strange: 0, dead: 0 });
       // Counted here and not by the loads: each of them sees the answers of both.

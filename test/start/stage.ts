@@ -24,7 +24,9 @@ export async function createStage(
   const simulator = await startSimulator({ bots: bots.length, anyChat: true });
   const folder = mkdtempSync(join(tmpdir(), "botfleet-start-"));
   const botsFile = join(folder, "bots.json");
-  const entries = bots.map((bot, index) => ({ ...bot, token: simulator.tokens[index] }));
+  // Without flood control: some chats are sent hundreds of messages, at Telegram's pace they would take minutes.
+  const limits = { engine: "off" };
+  const entries = bots.map((bot, index) => ({ ...bot, token: simulator.tokens[index], limits }));
   await Bun.write(botsFile, JSON.stringify({ bots: entries }));
   const dataDir = join(folder, "data");
   const processes: BotfleetProcess[] = [];
