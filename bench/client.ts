@@ -14,6 +14,8 @@ import { toBotId, toLaneKey, toSeq, toToken } from "../src/ids.ts";
 import { createClient } from "../src/telegram/client.ts";
 import { createDeadlines } from "../src/telegram/deadlines.ts";
 import type { HttpReply } from "../src/telegram/exchange.ts";
+import { createFloodControl } from "../src/telegram/flood-control.ts";
+import { createFloodRoom } from "../src/telegram/flood-port.ts";
 import { createFetchTransport } from "../src/telegram/fetch-transport.ts";
 
 const concurrency = 16;
@@ -90,6 +92,16 @@ function variants(apiRoot: string): Record<string, () => Promise<unknown>> {
     fetch,
     deadlines,
     listeners,
+    flood: createFloodControl({
+      // As many messages to one chat as can be made.
+      limits: { engine: "built-in", chatPerSecond: 1e6, chatBurst: 1e6, groupPerMinute: 20, broadcastPerSecond: 30 },
+      waitMaxMs: 60_000,
+      chatsMax: 100_000,
+      room: createFloodRoom({ waitingMax: 100_000, reservedPerBot: 100 }),
+      clock: systemClock,
+      listeners,
+      events: { onWaited: () => {}, onRefused: () => {} },
+    }),
     clock: systemClock,
     random: Math.random,
     scope,

@@ -118,6 +118,14 @@ export const limits = {
     /** Head of an answer, bytes. */
     answerHeadMaxBytes: 65_536,
   },
+  flood: {
+    /** Chats of a bot whose sending limits are kept in mind, as many as write within a minute; about 60 B of memory each. */
+    chatsMax: 1_000_000,
+    /** Calls that wait in flood control, of all bots, broadcasts up to half of them; beyond it the update goes back to its lane. */
+    waitingMax: 100_000,
+    /** Calls of one bot that may wait even when `waitingMax` is used up: bots that flood never stop the others. */
+    waitingReservedPerBot: 100,
+  },
   process: {
     /** Time for handlers in work to end after SIGTERM, ms; then their calls are aborted and their updates stay. */
     drainMaxMs: 15_000,

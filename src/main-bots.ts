@@ -9,6 +9,8 @@ import type { Log } from "./log.ts";
 import type { Metrics } from "./ops/metrics.ts";
 import { createClient, type ClientOptions } from "./telegram/client.ts";
 import { createDeadlines } from "./telegram/deadlines.ts";
+import { createFloodControl } from "./telegram/flood-control.ts";
+import { createFloodRoom, type FloodRoom } from "./telegram/flood-port.ts";
 import { createFetchTransport } from "./telegram/fetch-transport.ts";
 import { createOwnTransport } from "./telegram/transport.ts";
 import type { BotSettings } from "../config/bots-file.ts";
@@ -36,7 +38,7 @@ export interface FleetBots {
 }
 
 /** What all clients share: one pool of connections, one timer for all deadlines. */
-type Shared = Pick<ClientOptions, "deadlines" | "fetch" | "listeners" | "transport">;
+type Shared = Pick<ClientOptions, "deadlines" | "fetch" | "listeners" | "transport"> & { readonly room: FloodRoom };
 
 /** How exact deadlines of calls are, ms. */
 const deadlineTickMs = 200;
@@ -52,7 +54,10 @@ export function createFleetBots(options: FleetBotsOptions): FleetBots {
       ? createOwnTransport({ deadlines, listeners, clock, limits: { ...limits.transport, answerMaxBytes } })
       : undefined;
   const transport = own ?? createFetchTransport({ fetch, deadlines, listeners, answerMaxBytes });
-  const bots = settings.bots.map((bot) => createFleetBot(bot, options, { deadlines, fetch, listeners, transport }));
+  const { waitingMax, waitingReservedPerBot } = limits.flood;
+  const room = createFloodRoom({ waitingMax, reservedPerBot: waitingReservedPerBot });
+  const shared = { deadlines, fetch, listeners, transport, room };
+  const bots = settings.bots.map((bot) => createFleetBot(bot, options, shared));
   return { bots, stop: () => own?.stop() ?? Promise.resolve() };
 }
 
@@ -61,8 +66,18 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
   const { id, name, token, apiRoot } = bot;
   const module = modules.get(bot.module);
   if (module === undefined) throw new Error(`module ${bot.module} was not loaded`);
+  const flood = createFloodControl({
+    ...shared,
+    // What floods a bot on purpose (demo, chaos, load) configures none of its limits: with them it would measure waits and nothing else.
+    limits: { ...bot.limits, engine: "off" },
+    waitMaxMs: limits.client.floodWaitMaxMs,
+    chatsMax: limits.flood.chatsMax,
+    clock,
+    events: { onWaited: () => {}, onRefused: () => {} },
+  });
   const client = createClient({
     ...shared,
+    flood,
     token,
     apiRoot,
     clock,

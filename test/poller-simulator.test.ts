@@ -17,6 +17,7 @@ import { createFetchTransport } from "../src/telegram/fetch-transport.ts";
 import { core } from "./simulator/core.ts";
 import type { Core } from "./simulator/core.ts";
 import { settled } from "./support/fake-clock.ts";
+import { floodOff } from "./support/flood-off.ts";
 
 interface Run extends Core {
   /** Texts as the inbox handed them out. */
@@ -85,6 +86,7 @@ function simulatedClient({ clock, api, bot }: Core): Client {
     fetch,
     deadlines,
     listeners,
+    flood: floodOff(clock, listeners),
     clock,
     random: () => 0.5,
     scope: createAttemptScope(),

@@ -4,11 +4,13 @@ import type { Attempt } from "../attempts.ts";
 import { Fault } from "../faults.ts";
 import type { BotId } from "../ids.ts";
 import type { Verdict } from "./answers.ts";
+import type { Held } from "./flood-pass.ts";
 import type { Redactor } from "./redactor.ts";
 
 /**
  * How a call ended: `ok` · `refused` by the Bot API (400, 403, ...), the handler's business · `too_old` a query that can no longer
- * be answered, told to the handler as a success · `flood` Telegram asks to wait longer than a call waits itself · `unreachable` in
+ * be answered, told to the handler as a success · `flood` held back for longer than a call waits itself, or with no
+ * room to wait · `unreachable` in
  * every try · `unknown` no usable answer, it may have taken effect · `token_refused` · `aborted` by a shutdown or by its caller ·
  * `file_broken` what was to be uploaded could not be read.
  */
@@ -31,7 +33,7 @@ interface Failed {
     readonly attempt: Attempt | undefined;
     readonly signal: AbortSignal | undefined;
   };
-  readonly verdict: Exclude<Verdict, { readonly kind: "answer" }>;
+  readonly verdict: Exclude<Verdict, { readonly kind: "answer" }> | Held;
 }
 
 /** The error of a call whose last try ended with `verdict`, or whose wait after it was cut short. Never holds the token. */
@@ -54,9 +56,24 @@ export function callError({ bot, redact, call, verdict }: Failed): Error {
       const options = { retryAfterMs: verdict.waitMs };
       return new Fault("unavailable", `${what}: Telegram asks to wait ${verdict.waitMs / 1_000} s (429).`, options);
     }
+    case "held": {
+      const options = verdict.waitMs > 0 ? { retryAfterMs: verdict.waitMs } : {};
+      return new Fault("unavailable", `${what}: ${heldWords(verdict)}, not sent.`, options);
+    }
     case "unreachable":
       return new Fault("unavailable", `${what}: Telegram cannot be reached (${redact.text(verdict.words)}), not sent.`);
     case "unknown":
       return new Fault("unavailable", `${what}: no usable answer (${redact.text(verdict.words)}), outcome unknown.`);
+  }
+}
+
+function heldWords({ why, waitMs }: Held): string {
+  switch (why) {
+    case "ended":
+      return "a shutdown ended its wait in flood control";
+    case "later":
+      return `Telegram asks to wait ${Math.ceil(waitMs / 1_000)} s (429)`;
+    case "full":
+      return "too many calls wait in flood control already";
   }
 }

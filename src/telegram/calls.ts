@@ -7,8 +7,11 @@ import type { BotId } from "../ids.ts";
 import { judge } from "./answers.ts";
 import type { Answer, Verdict } from "./answers.ts";
 import { callError } from "./call-error.ts";
-import type { CallEvents } from "./call-error.ts";
+import type { CallEvents, CallOutcome } from "./call-error.ts";
 import type { Transport } from "./exchange.ts";
+import type { FloodCall } from "./flood-call.ts";
+import { passFlood } from "./flood-pass.ts";
+import type { FloodControl } from "./flood-port.ts";
 import type { Redactor } from "./redactor.ts";
 
 export interface CallLimits {
@@ -22,6 +25,7 @@ export interface CallsOptions {
   readonly bot: BotId;
   readonly redact: Redactor;
   readonly transport: Transport;
+  readonly flood: FloodControl;
   readonly listeners: AbortListeners;
   readonly clock: Clock;
   readonly random: Random;
@@ -33,6 +37,7 @@ export interface Call {
   readonly method: string;
   readonly url: string;
   readonly body: string;
+  readonly flood: FloodCall;
   /** The attempt it belongs to; undefined outside a handler. */
   readonly attempt: Attempt | undefined;
   /** The caller's own. */
@@ -40,11 +45,12 @@ export interface Call {
 }
 
 /**
- * Makes calls: what was surely not sent is tried again, `retry_after` is waited out, both within limits. Resolves with the Bot API's
+ * Makes calls, each when flood control lets it go: what was surely not sent is tried again, `retry_after` is waited out, both within
+ * limits. Resolves with the Bot API's
  * answer; rejects with `unavailable`, `token_refused`, `attempt_revoked`, or as grammY does where the caller's own signal aborted.
  */
 export function createCalls(options: CallsOptions): (call: Call) => Promise<Answer> {
-  const { bot, redact, transport, listeners, clock, random, limits, events } = options;
+  const { bot, redact, transport, flood, listeners, clock, random, limits, events } = options;
 
   function waitAfter(verdict: Verdict, spent: Spent): number | undefined {
     if (verdict.kind === "unreachable" && ++spent.tries < limits.connectTries) {
@@ -70,37 +76,51 @@ export function createCalls(options: CallsOptions): (call: Call) => Promise<Answ
   }
 
   /** Resolves with whether the call may be made again. */
-  async function waitAgain(call: Call, why: "unreachable" | "flood", ms: number): Promise<boolean> {
-    const { attempt, signal } = call;
-    events.onRetry(call.method, why, ms);
-    // A handler's clock stands still while flood control holds it back, but not while a connection is tried again.
-    if (why === "flood") attempt?.pause();
+  async function waitAgain({ attempt, signal }: Call, ms: number): Promise<boolean> {
     await wait(ms, [attempt?.waitSignal, attempt?.signal, signal]);
-    if (why === "flood") attempt?.resume();
     return attempt?.revoked !== true && attempt?.waitSignal.aborted !== true && signal?.aborted !== true;
   }
 
   return async (call) => {
     const { method, url, body, attempt, signal } = call;
     const startedMs = clock.monotonic();
+    const ended = (outcome: CallOutcome): void => events.onCall(method, outcome, clock.monotonic() - startedMs);
     const spent: Spent = { tries: 0, floodMs: 0 };
     const joined = attempt !== undefined && signal !== undefined ? join(listeners, attempt.signal, signal) : undefined;
     const stop = joined?.signal ?? attempt?.signal ?? signal;
+    let isThrough = false;
+    let accepted = false;
     try {
       for (;;) {
+        const passing = isThrough ? undefined : passFlood(flood, call);
+        const held = passing === undefined ? undefined : await passing;
+        if (held !== undefined) {
+          ended(held.why === "ended" ? "aborted" : "flood");
+          throw callError({ bot, redact, call, verdict: held });
+        }
+        isThrough = true;
         const reply = await transport.exchange({ url, body, contentType, maxMs: limits.callMaxMs, signal: stop });
         const verdict = judge(method, reply);
         if (verdict.kind === "answer") {
-          events.onCall(method, verdict.how, clock.monotonic() - startedMs);
+          accepted = true;
+          ended(verdict.how);
           return redact.answer(verdict.answer);
         }
+        if (verdict.kind === "flood") {
+          flood.refused(call.flood, verdict.waitMs);
+          isThrough = false;
+        }
         const waitMs = waitAfter(verdict, spent);
-        const again = waitMs !== undefined && (await waitAgain(call, verdict.kind as "unreachable" | "flood", waitMs));
-        if (again) continue;
-        events.onCall(method, waitMs === undefined ? verdict.kind : "aborted", clock.monotonic() - startedMs);
+        if (waitMs !== undefined) {
+          events.onRetry(method, verdict.kind as "unreachable" | "flood", waitMs);
+          // A 429 is waited out in flood control; a handler's clock stands still there, but not while a connection is tried again.
+          if (verdict.kind === "flood" || (await waitAgain(call, waitMs))) continue;
+        }
+        ended(waitMs === undefined ? verdict.kind : "aborted");
         throw callError({ bot, redact, call, verdict });
       }
     } finally {
+      flood.ended(call.flood, accepted);
       joined?.release();
     }
   };

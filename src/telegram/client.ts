@@ -13,6 +13,8 @@ import type { CallLimits } from "./calls.ts";
 import type { CallEvents } from "./call-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { Transport } from "./exchange.ts";
+import { createFloodCall } from "./flood-call.ts";
+import type { FloodControl } from "./flood-port.ts";
 import { createRedactor } from "./redactor.ts";
 import type { Fetch } from "./fetch-transport.ts";
 import { createUploads, holdsFile, identityOf, uploadFetch } from "./uploads.ts";
@@ -48,6 +50,8 @@ export interface ClientOptions {
   /** Such as `https://api.telegram.org`, without a slash at the end. */
   readonly apiRoot: string;
   readonly transport: Transport;
+  /** Of this bot alone. What goes through `exchange` is not held back. */
+  readonly flood: FloodControl;
   /** For uploads. */
   readonly fetch: Fetch;
   readonly deadlines: Deadlines;
@@ -69,14 +73,15 @@ export function createClient(options: ClientOptions): Client {
 
   function transform(send: MultipartCall, method: string, payload: object, signal?: AbortSignal): Promise<Answer> {
     const attempt = scope.current();
+    const flood = createFloodCall(method, payload, "reply");
     let text: string;
     let run: () => Promise<Answer>;
     if (holdsFile(payload)) {
       text = identityOf(payload);
-      run = () => makeUpload({ send, method, payload, attempt, signal });
+      run = () => makeUpload({ send, method, payload, flood, attempt, signal });
     } else {
       text = serialize(payload);
-      run = () => makeCall({ method, url: urlOf(method), body: text, attempt, signal });
+      run = () => makeCall({ method, url: urlOf(method), body: text, flood, attempt, signal });
     }
     if (attempt === undefined) return run();
     return method.startsWith("get") ? attempt.effect(run) : attempt.send(method, text, run);

@@ -18,6 +18,8 @@ export interface FloodCall {
   readonly isGroup: boolean;
   /** Place in the order of all calls of the bot, 0 before the first `admit`; a call that is tried again keeps it. */
   order: number;
+  /** How often it was answered with a 429. */
+  refusals: number;
   /** How many calls had been let through when this one was, itself included. */
   passed: number;
   /** When it was let through, monotonic ms. */
@@ -31,7 +33,7 @@ export function createFloodCall(method: string, payload: object, kind: FloodKind
   const chat = chatOf(payload);
   const sends = chat !== undefined && isSend(method);
   const isGroup = typeof chat === "string" || (chat !== undefined && chat < 0);
-  return { method, kind, chat, sends, isGroup, order: 0, passed: 0, passedAt: 0, wasQuiet: false };
+  return { method, kind, chat, sends, isGroup, order: 0, refusals: 0, passed: 0, passedAt: 0, wasQuiet: false };
 }
 
 /** Bounds what a name that somebody made up can cost; Telegram's have up to 32 characters. */

@@ -3,7 +3,7 @@
  *
  *     admit ──► may go? ── yes ──► gone                                    (no promise is made)
  *                 └ no ──► its chat's waits ──► `byChat`, until the chat allows the first of them
- *                                                  └──► `replies` or `broadcasts`, until the bot allows it ──► gone
+ *                                                  └──► `retries`, `replies` or `broadcasts`, until the bot allows it ──► gone
  */
 import type { AbortListeners } from "../abort-listeners.ts";
 import type { Clock, Timer } from "../clock.ts";
@@ -32,6 +32,7 @@ export class HoldingFloodControl implements FloodControl {
   private readonly rules: FloodRules;
   private readonly chats = new Map<ChatKey, ChatWaits>();
   private readonly byChat = new Heap<ChatWaits>();
+  private readonly retries = new Heap<ChatWaits>();
   private readonly replies = new Heap<ChatWaits>();
   private readonly broadcasts = new Heap<ChatWaits>();
   private waitingReplies = 0;
@@ -51,7 +52,7 @@ export class HoldingFloodControl implements FloodControl {
   ): undefined | "later" | "full" | Promise<FloodEnd> {
     const now = this.options.clock.monotonic();
     if (call.order === 0) call.order = ++this.orders;
-    if ((this.chats.size === 0 || !this.isBehind(call)) && this.rules.decide(call, now) <= now) return undefined;
+    if ((this.chats.size === 0 || !this.isBehind(call, now)) && this.rules.decide(call, now) <= now) return undefined;
     if (this.rules.blockedUntil(call, now) - now > this.options.waitMaxMs) return "later";
     if (!this.hasRoom(call)) return "full";
     return this.hold(call, signals, now);
@@ -87,9 +88,10 @@ export class HoldingFloodControl implements FloodControl {
   }
 
   /** Whether one that waits already goes before `call`, so that it may not even be asked whether it may go. */
-  private isBehind(call: FloodCall): boolean {
+  private isBehind(call: FloodCall, now: number): boolean {
     if (call.sends) {
       if (this.replies.size > 0) return true;
+      if (this.retries.size > 0 && this.rules.isRecovering(now)) return true;
       if (call.kind === "broadcast" && this.broadcasts.size > 0) return true;
     }
     return this.chats.get(keyOf(call))?.isBefore(call) === true;
@@ -177,7 +179,8 @@ export class HoldingFloodControl implements FloodControl {
     } else {
       // Among those that wait for the bot the oldest call goes first.
       waits.rank = first.call.order;
-      waits.heap = first.call.kind === "reply" ? this.replies : this.broadcasts;
+      waits.heap =
+        first.call.refusals > 0 ? this.retries : first.call.kind === "reply" ? this.replies : this.broadcasts;
     }
     waits.heap.add(waits);
   }
@@ -187,6 +190,7 @@ export class HoldingFloodControl implements FloodControl {
     this.timerAt = Infinity;
     const now = this.options.clock.monotonic();
     this.runByChat(now);
+    this.runByBot(this.retries, now);
     this.runByBot(this.replies, now);
     // Strictly below: not as long as a reply waits for the bot.
     if (this.replies.size === 0) this.runByBot(this.broadcasts, now);
@@ -208,7 +212,7 @@ export class HoldingFloodControl implements FloodControl {
     for (let left = turnMaxCalls; left > 0; left--) {
       const waits = heap.first;
       const first = waits?.first;
-      if (waits === undefined || first === undefined || this.rules.botAt(first.call.kind, now) > now) return;
+      if (waits === undefined || first === undefined || this.rules.turnAt(first.call, now) > now) return;
       if (this.rules.decide(first.call, now) <= now) this.release(first, "go", now);
       else this.place(waits, now);
     }
@@ -216,9 +220,13 @@ export class HoldingFloodControl implements FloodControl {
 
   /** When there is something to do next. */
   private nextAt(now: number): number {
-    const byChat = this.byChat.first?.rank ?? Infinity;
-    if (this.replies.size > 0) return Math.min(byChat, this.rules.botAt("reply", now));
-    return this.broadcasts.size > 0 ? Math.min(byChat, this.rules.botAt("broadcast", now)) : byChat;
+    const retry = this.retries.first?.first;
+    const own = Math.min(
+      this.byChat.first?.rank ?? Infinity,
+      retry === undefined ? Infinity : this.rules.turnAt(retry.call, now),
+    );
+    if (this.replies.size > 0) return Math.min(own, this.rules.botAt("reply", now));
+    return this.broadcasts.size > 0 ? Math.min(own, this.rules.botAt("broadcast", now)) : own;
   }
 
   private arm(now: number): void {

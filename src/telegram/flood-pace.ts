@@ -32,6 +32,25 @@ export class BroadcastPace {
   }
 }
 
+/** What Telegram takes over all chats as far as is known, messages a second. */
+const usualPerSecond = 30;
+
+/**
+ * Bounds calls that are tried again after a 429, of all chats: were many refused for the same reason, they would all come back at once and
+ * be refused again. A second's worth may go at once; nobody else waits for it.
+ */
+export class RetryPace {
+  private restAt = 0;
+
+  nextAt(): number {
+    return this.restAt - (1_000 - 1_000 / usualPerSecond);
+  }
+
+  count(now: number): void {
+    this.restAt = Math.max(this.restAt, now) + 1_000 / usualPerSecond;
+  }
+}
+
 /**
  * The rate of all messages after the whole bot was refused: half of what it was, 10 % more with each second, until it is twice what it
  * was; then nothing is held back any more. A broadcast leaves room for one reply right after it.

@@ -3,13 +3,14 @@
  * from the caller; they never go back.
  *
  *     a call may go when     its chat allows it     chat and group limits, and the `retry_after` of a 429 of this chat
- *                        and the bot allows it      `retry_after` of the whole bot, the rate after it, and for broadcasts theirs
+ *                        and the bot allows it      `retry_after` of the whole bot, the rate after it, and for broadcasts and for
+ *                                                   calls that were refused before theirs
  *
  * A call that sends nothing is held back only by the `retry_after` of its own method (in its own chat, where it names one).
  */
 import { Blocks } from "./flood-blocks.ts";
 import type { ChatKey, FloodCall, FloodKind } from "./flood-call.ts";
-import { BroadcastPace, RecoveryPace } from "./flood-pace.ts";
+import { BroadcastPace, RecoveryPace, RetryPace } from "./flood-pace.ts";
 import { Schedules } from "./flood-schedule.ts";
 import { Suspicion } from "./flood-suspicion.ts";
 
@@ -39,6 +40,7 @@ export class FloodRules {
   private readonly groups: Schedules | undefined;
   private readonly broadcasts: BroadcastPace | undefined;
   private readonly recovery: RecoveryPace | undefined;
+  private readonly retries: RetryPace | undefined;
   private readonly suspicion = new Suspicion();
   private readonly chatBlocks: Blocks;
   private readonly methodBlocks: Blocks;
@@ -53,6 +55,7 @@ export class FloodRules {
       this.groups = new Schedules({ intervalMs: 60_000 / groupPerMinute, burst, chatsMax });
       this.broadcasts = new BroadcastPace(broadcastPerSecond);
       this.recovery = new RecoveryPace(broadcastPerSecond);
+      this.retries = new RetryPace();
     }
     // As long as a chat that was refused has no burst again, its block is remembered.
     const chatSlackMs = this.chats === undefined ? 0 : this.chats.slackMs + this.chats.intervalMs;
@@ -83,12 +86,13 @@ export class FloodRules {
       nextAt(chatRest, chats, call.kind),
       call.isGroup ? nextAt(groupRest, groups, call.kind) : 0,
     );
-    const at = Math.max(chatAt, this.botAt(call.kind, now));
+    const at = Math.max(chatAt, this.turnAt(call, now));
     if (at > now) return at;
     chats.count(chat, chatRest, now);
     if (call.isGroup) groups.count(chat, groupRest, now);
     this.broadcasts?.count(call.kind, now);
     this.recovery?.count(now);
+    if (call.refusals > 0) this.retries?.count(now);
     this.pass(call, now, chatRest <= now && groupRest <= now);
     return at;
   }
@@ -111,6 +115,17 @@ export class FloodRules {
     return kind === "broadcast" && broadcasts !== undefined ? Math.max(at, broadcasts.nextAt()) : at;
   }
 
+  /** Earliest time by what the bot as a whole allows to this call, a send. */
+  turnAt(call: FloodCall, now: number): number {
+    const at = this.botAt(call.kind, now);
+    return call.refusals > 0 && this.retries !== undefined ? Math.max(at, this.retries.nextAt()) : at;
+  }
+
+  /** Whether the bot as a whole is still slowed down after a 429. */
+  isRecovering(now: number): boolean {
+    return this.recovery !== undefined && this.recovery.perSecond(now) !== Infinity;
+  }
+
   isBotBlocked(now: number): boolean {
     return this.botUntil > now;
   }
@@ -124,6 +139,7 @@ export class FloodRules {
   /** Telegram refused the call with a 429 and asks to wait `waitMs`. */
   refused(call: FloodCall, waitMs: number, now: number): Refused {
     const until = now + waitMs;
+    call.refusals++;
     if (!call.sends) {
       this.methodBlocks.add(methodKey(call), until, now);
       return "method";

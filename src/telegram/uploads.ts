@@ -11,6 +11,9 @@ import { callError } from "./call-error.ts";
 import type { CallEvents, CallOutcome } from "./call-error.ts";
 import type { Deadlines } from "./deadlines.ts";
 import type { HttpReply } from "./exchange.ts";
+import type { FloodCall } from "./flood-call.ts";
+import { passFlood } from "./flood-pass.ts";
+import type { FloodControl } from "./flood-port.ts";
 import { failureOf } from "./fetch-transport.ts";
 import type { Fetch } from "./fetch-transport.ts";
 import type { Redactor } from "./redactor.ts";
@@ -21,6 +24,7 @@ export type MultipartCall = (method: string, payload: object, signal: AbortSigna
 export interface UploadsOptions {
   readonly bot: BotId;
   readonly redact: Redactor;
+  readonly flood: FloodControl;
   readonly deadlines: Deadlines;
   readonly listeners: AbortListeners;
   readonly clock: Clock;
@@ -32,6 +36,7 @@ export interface Upload {
   readonly send: MultipartCall;
   readonly method: string;
   readonly payload: object;
+  readonly flood: FloodCall;
   readonly attempt: Attempt | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -41,12 +46,19 @@ export interface Upload {
  * leaves to the handler's next attempt. Ends like a call; a file that cannot be read is the handler's fault (HttpError).
  */
 export function createUploads(options: UploadsOptions): (upload: Upload) => Promise<Answer> {
-  const { bot, redact, deadlines, listeners, clock, limits, events } = options;
+  const { bot, redact, flood, deadlines, listeners, clock, limits, events } = options;
 
   return async (upload) => {
     const { method, attempt, signal } = upload;
     const startedMs = clock.monotonic();
     const told = (outcome: CallOutcome): void => events.onCall(method, outcome, clock.monotonic() - startedMs);
+    const held = await passFlood(flood, upload);
+    if (held !== undefined) {
+      flood.ended(upload.flood, false);
+      told(held.why === "ended" ? "aborted" : "flood");
+      throw callError({ bot, redact, call: upload, verdict: held });
+    }
+    let accepted = false;
     const controller = new AbortController();
     let why: "aborted" | "deadline" = "aborted";
     const abort = (): void => controller.abort();
@@ -63,10 +75,13 @@ export function createUploads(options: UploadsOptions): (upload: Upload) => Prom
       });
       const cutShort = controller.signal.aborted && reply.kind === "failed";
       const verdict = judge(method, cutShort ? { kind: "failed", why, code: "" } : reply);
+      accepted = verdict.kind === "answer";
+      if (verdict.kind === "flood") flood.refused(upload.flood, verdict.waitMs);
       told(verdict.kind === "answer" ? verdict.how : verdict.kind);
       if (verdict.kind === "answer") return redact.answer(verdict.answer);
       throw callError({ bot, redact, call: upload, verdict });
     } finally {
+      flood.ended(upload.flood, accepted);
       for (const stop of release) stop();
     }
   };

@@ -16,6 +16,7 @@ import type { PollingEvents } from "../../src/polling.ts";
 import { createClient } from "../../src/telegram/client.ts";
 import { createDeadlines } from "../../src/telegram/deadlines.ts";
 import type { Transport } from "../../src/telegram/exchange.ts";
+import { floodOff } from "../support/flood-off.ts";
 
 export interface InstanceOptions {
   readonly clock: Clock;
@@ -96,6 +97,7 @@ function createBot(token: Token, options: BotOptions): FleetBot {
   const module = moduleOf(token);
   const client = createClient({
     ...options,
+    flood: floodOff(clock, options.listeners),
     token,
     apiRoot: "http://telegram",
     fetch: () => Promise.reject(new Error("the simulation uploads nothing")),

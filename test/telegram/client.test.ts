@@ -1,9 +1,21 @@
 import { expect, test } from "bun:test";
 import { HttpError } from "grammy";
 import { Fault } from "../../src/faults.ts";
+import type { FloodControl } from "../../src/telegram/flood-port.ts";
 import { settled } from "../support/fake-clock.ts";
 import { done, failed, NotingAttempt, refused, scripted, secret, token } from "./scripted.ts";
 import type { Step } from "./scripted.ts";
+
+/** Flood control that says the same to every call. */
+function holding(said: ReturnType<FloodControl["admit"]>): FloodControl {
+  return {
+    admit: () => said,
+    refused: () => {},
+    ended: () => {},
+    waitMs: () => (said === "later" ? 9_000 : 0),
+    status: () => ({ waitingReplies: 0, waitingBroadcasts: 0, waitingChats: 0, knownChats: 0 }),
+  };
+}
 
 /** The Fault that `call` rejects with, or whatever else. */
 function ending(call: Promise<unknown>): Promise<unknown> {
@@ -120,6 +132,62 @@ test("a shutdown ends a flood wait at once, as unavailable, and leaves no timer 
   expect(attempt.asked).toEqual(["send sendMessage {}", "pause", "resume"]);
   expect(clock.pending()).toBe(0);
   expect(told.at(-1)).toBe("sendMessage aborted 1000");
+});
+
+test("a call that finds no room in flood control goes back to the lane, unsent", async () => {
+  const { call, requests, told } = scripted([done()], { flood: holding("full") });
+  expect(await ending(call("sendMessage", { chat_id: 1 }))).toMatchObject({
+    code: "unavailable",
+    retryAfterMs: undefined,
+    message: expect.stringContaining("too many calls wait") as string,
+  });
+  expect(requests).toHaveLength(0);
+  expect(told).toEqual(["sendMessage flood 0"]);
+});
+
+test("a call to a chat that Telegram refuses for hours goes back to the lane, unsent, with the time that is left", async () => {
+  const { call, requests } = scripted([done()], { flood: holding("later") });
+  expect(await ending(call("sendMessage", { chat_id: 1 }))).toMatchObject({ code: "unavailable", retryAfterMs: 9_000 });
+  expect(requests).toHaveLength(0);
+});
+
+test("a call that flood control holds back is sent when it is let go, its handler's clock stands still until then", async () => {
+  let go = (): void => {};
+  const held = new Promise<"go">((resolve) => {
+    go = () => resolve("go");
+  });
+  const { call, scope, requests } = scripted([done()], { flood: holding(held) });
+  const attempt = new NotingAttempt();
+  const answer = scope.run(attempt, () => call("sendMessage", { chat_id: 1 }));
+  await settled();
+  expect([requests.length, attempt.asked.at(-1)]).toEqual([0, "pause"]);
+  go();
+  expect(await answer).toMatchObject({ ok: true });
+  expect(attempt.asked.at(-1)).toBe("resume");
+});
+
+test("a call whose attempt was given up in flood control is not sent, though it was let go", async () => {
+  const { call, scope, requests } = scripted([done()], { flood: holding(settled().then(() => "go" as const)) });
+  const attempt = new NotingAttempt();
+  const end = ending(scope.run(attempt, () => call("sendMessage", { chat_id: 1 })));
+  attempt.revoked = true;
+  expect(await end).toMatchObject({ code: "attempt_revoked" });
+  expect(requests).toHaveLength(0);
+});
+
+test("a connection that is tried again asks flood control no second time, a 429 does", async () => {
+  const asked: string[] = [];
+  const flood: FloodControl = {
+    ...holding(undefined),
+    admit: () => void asked.push("admit"),
+    refused: () => void asked.push("refused"),
+    ended: (_call, accepted) => void asked.push(`ended ${accepted}`),
+  };
+  const { call, clock } = scripted([failed("unreachable"), refused(429, "", { retry_after: 1 }), done()], { flood });
+  const answer = call("sendMessage", { chat_id: 1 });
+  await clock.advance(5_000);
+  await answer;
+  expect(asked).toEqual(["admit", "refused", "admit", "ended true"]);
 });
 
 test("an attempt given up while it waits makes no further try", async () => {

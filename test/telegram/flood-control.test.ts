@@ -94,6 +94,14 @@ const refuseAll =
   (_chat, now) =>
     now >= until ? 0 : Math.ceil((until - now) / 1_000) * 1_000;
 
+/** Lets Telegram refuse the bot until `until`, as ten chats find out: 1 to 10, the last five a second after the first. */
+async function floodBot(rig: FloodRig, until: number): Promise<void> {
+  rig.telegram = refuseAll(until);
+  for (let chat = 1; chat <= 5; chat++) rig.make(chat);
+  await rig.clock.advance(1_000);
+  for (let chat = 6; chat <= 10; chat++) rig.make(chat);
+}
+
 describe("a 429", () => {
   test("of one chat holds back that chat alone, however often it comes", async () => {
     const rig = new FloodRig();
@@ -110,14 +118,26 @@ describe("a 429", () => {
     expect(rig.told.filter((each) => each.includes("refused bot"))).toEqual([]);
   });
 
-  test("of four chats at once is theirs, too", async () => {
+  test("of fifty chats is theirs where others get through, however often it comes", async () => {
     const rig = new FloodRig();
-    rig.telegram = (chat, now) => (Number(chat) < 4 ? refuseAll(60_000)(chat, now, "") : 0);
-    for (const chat of [0, 1, 2, 3]) {
-      await rig.clock.advance(1);
-      rig.make(chat);
+    rig.telegram = (chat, now) => (Number(chat) < 50 && now < 55_000 ? 7_000 : 0);
+    for (let at = 0; at < 600; at++) {
+      for (let chat = 0; chat < 50; chat++) if (at % 70 === chat) rig.make(chat);
+      rig.make(1_000 + at);
+      await rig.clock.advance(100);
     }
-    expect(went([rig.make(5), rig.make(6)])).toEqual([4, 4]);
+    const others = rig.made.filter(({ call }) => Number(call.chat) >= 1_000);
+    expect(others.every(({ madeAt, wentAt }) => wentAt[0] === madeAt)).toBe(true);
+    expect(rig.told.filter((each) => each.startsWith("refused")).length).toBeGreaterThan(300);
+    expect(rig.told.filter((each) => each.startsWith("refused bot"))).toEqual([]);
+  });
+
+  test("of fifty chats at once is theirs also where the next message comes later than a second", async () => {
+    const rig = new FloodRig();
+    rig.telegram = (chat, now) => (Number(chat) < 50 && now < 55_000 ? 60_000 : 0);
+    times(50, (at) => rig.make(at));
+    await rig.clock.advance(1_500);
+    expect(times(20, (at) => rig.make(1_000 + at)).every(({ end }) => end === "sent")).toBe(true);
   });
 
   test("of many chats that were all on their way when the first came says nothing of the bot", async () => {
@@ -138,33 +158,32 @@ describe("a 429", () => {
     expect(went([rig.make(1_000)])).toEqual([0]);
   });
 
-  test("of five chats in a row, with none accepted between, is the bot's, and is waited out to its earliest end", async () => {
+  test("of five chats and again of five, with none accepted, is the bot's, and is waited out to its earliest end", async () => {
     const rig = new FloodRig();
-    const until = 7_500;
-    rig.telegram = refuseAll(until);
-    for (let chat = 0; chat < 5; chat++) {
-      await rig.clock.advance(10);
-      rig.make(chat);
-    }
-    expect(rig.told).toEqual([...Array.from({ length: 4 }, () => "refused chat 8000"), "refused bot 8000"]);
+    await floodBot(rig, 7_500);
+    expect(rig.told).toEqual([
+      ...Array.from({ length: 5 }, () => "refused chat 8000"),
+      ...Array.from({ length: 4 }, () => "refused chat 7000"),
+      "refused bot 7000",
+    ]);
     const later = times(3, (at) => rig.make(100 + at));
     expect(later.every(({ wentAt }) => wentAt.length === 0)).toBe(true);
-    await rig.clock.advance(7_959);
-    expect(rig.went.filter(({ at }) => at > 50)).toEqual([]);
+    await rig.clock.advance(6_999);
+    expect(rig.went).toHaveLength(10);
     await rig.clock.advance(1);
     // Then the oldest first.
-    expect(rig.went.slice(5).map(({ made, at }) => [made.call.chat, at])).toEqual([
-      [0, 8_010],
-      [100, 8_010],
+    expect(rig.went.slice(10).map(({ made, at }) => [made.call.chat, at])).toEqual([
+      [1, 8_000],
+      [2, 8_000],
     ]);
-    expect(rig.told.at(-1)).toBe("reply waited 7960 for bot");
     await rig.finish();
+    expect(rig.told.at(-1)).toMatch(/^reply waited 7\d\d\d for bot$/);
     expect(rig.made.every(({ end }) => end === "sent")).toBe(true);
   });
 
   test("of the bot is followed by half its rate, a tenth more each second, and no limit in the end; broadcasts last", async () => {
     const rig = new FloodRig();
-    rig.telegram = (chat, now) => (now >= 10_000 && now < 12_000 ? refuseAll(12_000)(chat, now, "") : 0);
+    rig.telegram = (chat, now) => (now >= 10_000 && now < 14_000 ? refuseAll(14_000)(chat, now, "") : 0);
     const perSecond: number[] = [];
     let chat = 0;
     const fill = async (seconds: number, each: number): Promise<void> => {
@@ -173,19 +192,20 @@ describe("a 429", () => {
         await rig.clock.advance(50);
       }
     };
-    await fill(12, 100);
+    await fill(14, 100);
     rig.make(++chat, "broadcast");
     const bulk = rig.made.at(-1);
     await fill(45, 100);
     for (const { at } of rig.went) perSecond[Math.floor(at / 1_000)] = (perSecond[Math.floor(at / 1_000)] ?? 0) + 1;
     expect(perSecond[9]).toBe(100);
-    expect(perSecond[10]).toBe(5);
-    expect(perSecond[11]).toBeUndefined();
+    expect(perSecond[10]).toBe(100);
+    expect(perSecond[11]).toBe(5);
+    expect([perSecond[12], perSecond[13]]).toEqual([undefined, undefined]);
     // What a rate that rises from 50 by a tenth a second adds up to.
-    for (const [second, count] of perSecond.slice(12, 26).entries()) {
+    for (const [second, count] of perSecond.slice(14, 28).entries()) {
       expect(Math.abs(count - (50 * 1.1 ** second * 0.1) / Math.log(1.1))).toBeLessThan(4);
     }
-    expect(perSecond.slice(27).every((count) => count === 100)).toBe(true);
+    expect(perSecond.slice(32).every((count) => count === 100)).toBe(true);
     // All that waited have gone in the end, and replies are held back no longer.
     await rig.clock.advance(1);
     expect(rig.flood.status().waitingReplies).toBe(0);
@@ -237,13 +257,12 @@ describe("a 429", () => {
   });
 
   test("of the bot longer than a call waits ends all sends that wait", async () => {
-    const rig = new FloodRig({ chatBurst: 1 });
+    const rig = new FloodRig({ chatBurst: 1, chatPerSecond: 0.1 });
     times(20, (at) => times(2, () => rig.make(100 + at)));
     await rig.clock.advance(500);
-    rig.telegram = () => 7_200_000;
-    for (let chat = 0; chat < 5; chat++) rig.make(chat);
+    await floodBot(rig, 7_200_000);
     await settled();
-    expect(rig.made.filter(({ end }) => end === "later")).toHaveLength(25);
+    expect(rig.made.filter(({ end }) => end === "later")).toHaveLength(30);
     expect([rig.room.waiting, rig.clock.pending()]).toEqual([0, 0]);
   });
 });
@@ -292,14 +311,13 @@ describe("a wait", () => {
     const rig = new FloodRig({ broadcastPerSecond: 0.2 });
     times(100, (at) => rig.make(1_000 + at));
     rig.make(1, "broadcast");
-    rig.telegram = refuseAll(1_000);
-    for (let chat = 2; chat < 7; chat++) rig.make(chat);
+    await floodBot(rig, 2_000);
     const stop = new AbortController();
     rig.make(10, "reply", "sendMessage", stop.signal);
     const bulk = rig.make(10, "broadcast");
     const others = times(3, (at) => rig.make(20 + at));
     stop.abort();
-    await rig.clock.advance(1_500);
+    await rig.clock.advance(2_000);
     expect(others.map(({ end }) => end)).toEqual(["sent", "sent", "sent"]);
     expect(bulk.end).toBeUndefined();
     await rig.finish();
@@ -351,9 +369,11 @@ describe("a wait", () => {
       },
     };
     const rig = new FloodRig({}, { clock });
-    rig.telegram = refuseAll(1_000);
     rig.clock.monotonic = () => now;
-    for (let chat = 0; chat < 5; chat++) rig.make(chat);
+    rig.telegram = refuseAll(3_000);
+    times(5, (at) => rig.make(at));
+    now = 1_000;
+    times(5, (at) => rig.make(5 + at));
     const made = [rig.make(100, kind), rig.make(101, kind)];
     // The timer is due and has not fired.
     now = 30_000;
@@ -365,7 +385,7 @@ describe("a wait", () => {
     }
     const at = went(made) as number[];
     expect(at).toEqual(at.toSorted((a, b) => a - b));
-    expect(rig.went.slice(5).map(({ made: each }) => each.call.order)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    expect(rig.went.slice(10).map(({ made: each }) => each.call.order)).toEqual(times(13, (each) => each + 1));
   });
 });
 
@@ -382,23 +402,21 @@ describe("engine off", () => {
 
   test("lets replies go before broadcasts when the wait of the bot is over, however many", async () => {
     const rig = new FloodRig({ engine: "off" });
-    rig.telegram = refuseAll(4_000);
-    for (let chat = 1; chat < 6; chat++) rig.make(chat);
+    await floodBot(rig, 4_000);
     const held = times(600, (at) => rig.make(100 + at, at % 2 === 0 ? "broadcast" : "reply"));
     await rig.finish();
     expect(held.every(({ end }) => end === "sent")).toBe(true);
-    expect(rig.went.slice(5, 310).every(({ made }) => made.call.kind === "reply")).toBe(true);
+    expect(rig.went.slice(10, 320).every(({ made }) => made.call.kind === "reply")).toBe(true);
   });
 
   test("obeys the retry_after of a chat, and of the bot without slowing down after it", async () => {
     const rig = new FloodRig({ engine: "off" });
-    rig.telegram = (chat, now) => (chat === 1 ? refuseAll(9_000)(chat, now, "") : refuseAll(4_000)(chat, now, ""));
-    const flooded = rig.make(1);
-    for (let chat = 2; chat < 6; chat++) rig.make(chat);
+    await floodBot(rig, 4_000);
+    rig.telegram = (chat, now) => (chat === 1 ? refuseAll(9_000)(chat, now, "") : 0);
     const held = times(100, (at) => rig.make(100 + at));
     expect(held.every(({ wentAt }) => wentAt.length === 0)).toBe(true);
     await rig.finish();
     expect(new Set(went(held))).toEqual(new Set([4_000]));
-    expect(flooded.wentAt).toEqual([0, 9_000]);
+    expect(rig.made[0]?.wentAt).toEqual([0, 4_000, 9_000]);
   });
 });

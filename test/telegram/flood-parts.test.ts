@@ -5,7 +5,7 @@ import { Blocks } from "../../src/telegram/flood-blocks.ts";
 import { createFloodCall } from "../../src/telegram/flood-call.ts";
 import { Heap } from "../../src/telegram/flood-heap.ts";
 import type { Ranked } from "../../src/telegram/flood-heap.ts";
-import { RecoveryPace } from "../../src/telegram/flood-pace.ts";
+import { RecoveryPace, RetryPace } from "../../src/telegram/flood-pace.ts";
 import { Schedules } from "../../src/telegram/flood-schedule.ts";
 import { Suspicion } from "../../src/telegram/flood-suspicion.ts";
 import { ChatWaits } from "../../src/telegram/flood-waits.ts";
@@ -127,34 +127,54 @@ describe("blocks", () => {
 });
 
 describe("a 429 of the bot", () => {
-  /** What is told of: a call let through as the `passed`-th, refused until `until` or accepted. */
-  const play = (steps: readonly [chat: number, passed: number, until: number | "accepted", now?: number][]) => {
-    const suspicion = new Suspicion();
-    let latest = 0;
-    return steps.map(([chat, passed, until, now = 0]) => {
-      const call = createFloodCall("sendMessage", { chat_id: chat }, "reply");
-      Object.assign(call, { passed, wasQuiet: true });
-      latest = Math.max(latest, passed);
-      if (until !== "accepted") return suspicion.refused(call, until, latest, now);
-      suspicion.accepted(call);
-      return undefined;
-    });
-  };
-  const four = [1, 2, 3, 4].map((at): [number, number, number] => [at, at, 9_000]);
+  type Told = readonly [chat: number, passed: number, at: number, until: number | "accepted"];
 
-  test("is known by the fifth chat", () => {
-    expect(play([...four, [5, 5, 8_500]])).toEqual([undefined, undefined, undefined, undefined, 8_500]);
-    expect(play([...four, [4, 5, 9_000]]).at(-1)).toBeUndefined();
+  /** Tells of calls, each let through as the `passed`-th at `at` and answered at once; what was said of the last. */
+  const play = (...steps: readonly Told[]): number | undefined => {
+    const suspicion = new Suspicion();
+    let [latest, said]: [number, number | undefined] = [0, undefined];
+    for (const [chat, passed, at, until] of steps) {
+      const call = createFloodCall("sendMessage", { chat_id: chat }, "reply");
+      Object.assign(call, { passed, passedAt: at, wasQuiet: true });
+      latest = Math.max(latest, passed);
+      if (until === "accepted") suspicion.accepted(call);
+      else said = suspicion.refused(call, until, latest, at);
+    }
+    return said;
+  };
+  const refusals = (from: number, count: number, at: number, until = 90_000): Told[] =>
+    Array.from({ length: count }, (_, index) => [from + index, from + index, at, until]);
+
+  test("is known when five chats were refused, and five a second later", () => {
+    expect(play(...refusals(1, 9, 0), ...refusals(10, 4, 1_000))).toBeUndefined();
+    expect(play(...refusals(1, 9, 0), ...refusals(10, 5, 999))).toBeUndefined();
+    expect(play(...refusals(1, 4, 0), ...refusals(5, 5, 1_000))).toBeUndefined();
+    expect(play(...refusals(1, 9, 0), ...refusals(10, 4, 1_000), [13, 14, 1_000, 90_000])).toBeUndefined();
+    expect(play(...refusals(1, 5, 0), ...refusals(6, 5, 1_000))).toBe(90_000);
+    expect(play(...refusals(1, 5, 0), ...refusals(6, 5, 30_000))).toBe(90_000);
+    expect(play([1, 1, 0, 80_000], ...refusals(2, 4, 0), ...refusals(6, 5, 1_000))).toBe(80_000);
   });
 
-  test("is none where a message was accepted that was sent after the first refusal, and one sent before says nothing", () => {
-    expect(play([...four, [9, 5, "accepted"], [5, 6, 9_000]]).at(-1)).toBeUndefined();
-    expect(play([...four, [9, 1, "accepted"], [5, 6, 9_000]]).at(-1)).toBe(9_000);
+  test("is none where no fewer were accepted that were sent after the first refusal; those sent before say nothing", () => {
+    const accepted = (count: number, passed: number, at: number): Told[] =>
+      Array.from({ length: count }, () => [900, passed, at, "accepted"]);
+    const first = refusals(2, 5, 0);
+    const second = refusals(50, 5, 1_000);
+    expect(play(...first, ...accepted(4, 10, 500), ...second)).toBe(90_000);
+    expect(play(...first, ...accepted(5, 10, 500), ...second)).toBeUndefined();
+    expect(play(...first, ...accepted(50, 1, 500), ...second)).toBe(90_000);
+    expect(play(...first, ...accepted(4, 60, 1_000), ...second)).toBe(90_000);
+    expect(play(...first, ...accepted(5, 60, 1_000), ...second)).toBeUndefined();
+  });
+
+  test("is none where the refusals were all on their way when the first came", () => {
+    const late = refusals(2, 50, 0).map(([chat, , at, until]): Told => [chat, 50, at, until]);
+    expect(play([1, 50, 0, 90_000], ...late, ...refusals(60, 5, 1_000))).toBeUndefined();
   });
 
   test("is none where the refusals before are over", () => {
-    expect(play([...four, [5, 5, 20_000, 9_000]]).at(-1)).toBeUndefined();
-    expect(play([...four, [5, 5, 20_000, 8_999]]).at(-1)).toBe(9_000);
+    expect(play(...refusals(1, 5, 0, 9_000), ...refusals(6, 5, 9_000, 20_000))).toBeUndefined();
+    expect(play(...refusals(1, 5, 0, 9_000), ...refusals(6, 5, 8_999, 20_000))).toBe(9_000);
   });
 
   test("is followed by half of what was accepted in the second before it, or of what the bot may send", () => {
@@ -168,6 +188,16 @@ describe("a 429 of the bot", () => {
     idle.accepted(5_001);
     idle.start(6_000, 5_100);
     expect(idle.perSecond(6_000)).toBe(15);
+  });
+
+  test("is followed by retries of thirty at once and thirty a second", () => {
+    const pace = new RetryPace();
+    const at: number[] = [];
+    for (let now = 5_000; now < 7_000; now++) {
+      for (; pace.nextAt() <= now; pace.count(now)) at.push(now);
+    }
+    expect(at.filter((each) => each === 5_000)).toHaveLength(30);
+    expect(at).toHaveLength(89);
   });
 
   test("halves the rate again while it recovers, down to one a second", () => {

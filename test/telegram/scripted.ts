@@ -8,6 +8,7 @@ import type { Client, ClientOptions } from "../../src/telegram/client.ts";
 import { createDeadlines } from "../../src/telegram/deadlines.ts";
 import type { HttpReply, HttpRequest } from "../../src/telegram/exchange.ts";
 import { FakeClock } from "../support/fake-clock.ts";
+import { floodOff } from "../support/flood-off.ts";
 
 export const secret = "AAsecretsecretsecretsecretsecret_-x";
 // The form is right, so there is a token.
@@ -43,6 +44,7 @@ export interface Scripted {
 /** The last step repeats. */
 export function scripted(steps: readonly Step[], options: Partial<ClientOptions> = {}): Scripted {
   const clock = new FakeClock();
+  const listeners = createAbortListeners();
   const scope = createAttemptScope();
   const requests: HttpRequest[] = [];
   const told: string[] = [];
@@ -63,7 +65,8 @@ export function scripted(steps: readonly Step[], options: Partial<ClientOptions>
     },
     fetch: () => Promise.reject(new Error("no network in this test")),
     deadlines: createDeadlines({ clock, tickMs: 200 }),
-    listeners: createAbortListeners(),
+    listeners,
+    flood: floodOff(options.clock ?? clock, options.listeners ?? listeners),
     clock,
     random: () => 0.5,
     scope,

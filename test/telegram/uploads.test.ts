@@ -155,3 +155,20 @@ test("the same upload of a later attempt has the same identity", async () => {
   expect(two).toBe(one as string);
   await settled();
 });
+
+test("an upload waits in flood control like any call, and a 429 of it holds back the next one to its chat", async () => {
+  let calls = 0;
+  const { api: telegram, clock } = api(() => {
+    calls++;
+    return calls > 1
+      ? ok()
+      : Response.json({ ok: false, error_code: 429, description: "", parameters: { retry_after: 5 } }, { status: 429 });
+  });
+  expect(await ending(telegram.sendDocument(7, file()))).toMatchObject({ code: "unavailable", retryAfterMs: 5_000 });
+  const next = telegram.sendDocument(7, file());
+  expect(await telegram.sendDocument(8, file())).toMatchObject({ message_id: 9 });
+  await clock.advance(4_999);
+  expect(calls).toBe(2);
+  await clock.advance(1);
+  expect(await next).toMatchObject({ message_id: 9 });
+});
