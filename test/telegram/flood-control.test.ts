@@ -150,12 +150,14 @@ describe("a 429", () => {
     expect(went([rig.make(1_000)])).toEqual([51]);
   });
 
-  test("of chats at their own limits says nothing of the bot", async () => {
-    const rig = new FloodRig({ chatBurst: 3 });
-    times(10, (at) => times(2, () => rig.make(at)));
+  test("of chats that have just been written to says nothing of the bot", async () => {
+    const rig = new FloodRig();
+    times(20, (at) => times(3, () => rig.make(at)));
     rig.telegram = refuseAll(60_000);
-    for (let at = 0; at < 10; at++) rig.make(at);
-    expect(went([rig.make(1_000)])).toEqual([0]);
+    for (let chat = 0; chat < 10; chat++) rig.make(chat);
+    await rig.clock.advance(1_000);
+    for (let chat = 10; chat < 20; chat++) rig.make(chat);
+    expect(went([rig.make(1_000)])).toEqual([1_000]);
   });
 
   test("of five chats and again of five, with none accepted, is the bot's, and is waited out to its earliest end", async () => {
@@ -355,6 +357,31 @@ describe("a wait", () => {
     await rig.clock.advance(1);
     expect(room.waiting).toBe(0);
     expect(held.filter(({ wentAt }) => wentAt[0] === 1_000)).toHaveLength(100_000);
+  });
+
+  test("of a refused call keeps its turn where the timer is late and the bot is slowed down", async () => {
+    let now = 0;
+    let due = (): void => {};
+    const clock: Clock = {
+      now: () => now,
+      monotonic: () => now,
+      setTimer: (run) => {
+        due = run;
+        return { cancel: () => {} };
+      },
+    };
+    const rig = new FloodRig({}, { clock });
+    rig.clock.monotonic = () => now;
+    rig.telegram = refuseAll(3_000);
+    times(5, (at) => rig.make(at));
+    now = 1_000;
+    times(5, (at) => rig.make(5 + at));
+    now = 3_000;
+    due();
+    await settled();
+    expect(rig.went).toHaveLength(12);
+    now = 3_900;
+    expect(rig.make(100).wentAt).toEqual([]);
   });
 
   test.each(["reply", "broadcast"] as const)("of a %s keeps its turn where the timer is late", async (kind) => {
