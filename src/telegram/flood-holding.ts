@@ -1,5 +1,5 @@
 /**
- * The calls of one bot that flood control holds back, on one timer.
+ * The calls of one bot that flood control holds back, on one timer. Longer than other files: its heaps and its timer have one state.
  *
  *     admit ──► may go? ── yes ──► gone                                    (no promise is made)
  *                 └ no ──► its chat's waits ──► `byChat`, until the chat allows the first of them
