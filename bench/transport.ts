@@ -13,6 +13,7 @@ import * as https from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { limits } from "../config/limits.ts";
 import { createAbortListeners } from "../src/abort-listeners.ts";
 import { systemClock } from "../src/clock.ts";
 import { listenHttp } from "../src/simulator/connection.ts";
@@ -170,16 +171,7 @@ function variants(secure: boolean): Record<string, Call> {
     deadlines,
     listeners,
     clock: systemClock,
-    limits: {
-      callsMaxPerHost: 4_096,
-      pollsMaxPerHost: 4_096,
-      waitingMaxPerHost: 10_000,
-      dialsMaxPerHost: 128,
-      connectMaxMs: 5_000,
-      idleMaxMs: 60_000,
-      answerHeadMaxBytes: 65_536,
-      answerMaxBytes: 64 * 1024 * 1024,
-    },
+    limits: { ...limits.transport, answerMaxBytes: limits.client.answerMaxBytes },
   });
   return {
     own: over(own),

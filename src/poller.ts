@@ -3,15 +3,10 @@ import { createRunner, createSource } from "@grammyjs/runner";
 import type { RunnerHandle } from "@grammyjs/runner";
 import type { UserFromGetMe } from "grammy/types";
 import { backoffMs, sleep } from "./clock.ts";
-import type { Clock, Random } from "./clock.ts";
-import type { Inbox } from "./inbox/inbox.ts";
-import type { BotClaim } from "./leases/leases.ts";
 import { createPollerJournal } from "./poller-state.ts";
 import type { PollerState } from "./poller-state.ts";
 import { createPolling } from "./polling.ts";
-import type { PollingEvents, PollingLimits } from "./polling.ts";
-import type { Room } from "./room.ts";
-import type { Client } from "./telegram/client.ts";
+import type { PollingEvents, PollingOptions } from "./polling.ts";
 import { createRedactor } from "./telegram/redactor.ts";
 
 /** For metrics, the log and the fleet. */
@@ -24,18 +19,8 @@ export interface PollerEvents extends PollingEvents {
   onRestart(words: string): void;
 }
 
-export interface PollerOptions {
-  /** As in logs and metrics. */
-  readonly name: string;
-  readonly client: Client;
-  readonly inbox: Pick<Inbox, "append">;
-  readonly claim: BotClaim;
-  /** Always sent, so that no earlier choice stays in force on the server. */
-  readonly allowedUpdates: readonly string[];
-  readonly room: Room;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly limits: PollingLimits;
+/** What polling is given, but for what the poller itself adds; `name` as in logs and metrics. */
+export interface PollerOptions extends Omit<PollingOptions, "events" | "journal" | "signal" | "loseClaim"> {
   readonly events: PollerEvents;
 }
 

@@ -43,6 +43,7 @@ export interface PollingOptions {
   readonly client: Client;
   readonly inbox: Pick<Inbox, "append">;
   readonly claim: BotClaim;
+  /** Always sent, so that no earlier choice stays in force on the server. */
   readonly allowedUpdates: readonly string[];
   /** Asked before each poll. */
   readonly room: Room;
