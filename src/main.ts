@@ -179,7 +179,8 @@ function warn(settings: Settings, log: Log): void {
       ? ["BOTS_FILE: limits"]
       : []),
   ];
-  for (const name of unused) log.warn(`${name}: checked, but this version does not use it; run one instance only`);
+  for (const name of unused)
+    log.warn(`${name}: checked, but without effect in this version, which runs as one instance`);
 }
 
 function secretsIn(settings: Settings): readonly string[] {
