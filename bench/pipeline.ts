@@ -1,12 +1,12 @@
 /**
- * CPU per update of a botfleet echo bot (SQLite inbox, lanes, metrics: everything on) against the stock grammY-runner echo bot.
+ * CPU per update of a botfleet echo bot (SQLite inbox, lanes, flood control, metrics: everything on) against the stock grammY-runner echo bot.
  *
  *     bun run bench:pipeline [--updates 20000] [--rounds 5] [--delays 0,50] [--json]
  *
  * Simulator and both bots are processes of their own; the sides take turns, round by round, under the same load (500 messages in flight
- * over 1,000 chats). CPU is what the system charged to the bot's process, all its threads. `ratio` = botfleet / stock, of the medians.
+ * over 1,000 chats). Flood control counts every message against limits that are too high to hold any back. CPU is what the system charged to the bot's process, all its threads. `ratio` = botfleet / stock, of the medians.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -101,9 +101,11 @@ const { url, tokens, botIds } = JSON.parse(await firstLine(simulator.stdout)) as
   readonly tokens: readonly [string, string];
   readonly botIds: readonly [number, number];
 };
+const limits = { engine: "built-in", chatPerSecond: 1_000, chatBurst: 1_000 };
+const botsFile = join(dataDir, "bots.json");
+writeFileSync(botsFile, JSON.stringify({ bots: [{ name: "echo", token: tokens[0], module: "echo", limits }] }));
 const fleet = start(["src/main.ts"], {
-  BOT_TOKENS: tokens[0],
-  BOT_MODULE: "echo",
+  BOTS_FILE: botsFile,
   TELEGRAM_API_ROOT: url,
   DATA_DIR: dataDir,
   PORT: "0",

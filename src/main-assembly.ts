@@ -77,6 +77,7 @@ class Assembly implements Botfleet {
       version,
       histograms: settings.monitoring.detailed,
       source: { status: () => this.status() },
+      calls: () => this.connections?.callStatus(),
     });
   }
 

@@ -6,11 +6,12 @@ import { createHostedBot } from "./bots/host.ts";
 import type { Clock, Random } from "./clock.ts";
 import type { FleetBot } from "./fleet.ts";
 import type { Log } from "./log.ts";
+import type { CallStatus } from "./ops/call-gauges.ts";
 import type { Metrics } from "./ops/metrics.ts";
 import { createClient, type ClientOptions } from "./telegram/client.ts";
 import { createDeadlines } from "./telegram/deadlines.ts";
 import { createFloodControl } from "./telegram/flood-control.ts";
-import { createFloodRoom, type FloodRoom } from "./telegram/flood-port.ts";
+import { createFloodRoom, type FloodControl, type FloodRoom, type FloodStatus } from "./telegram/flood-port.ts";
 import { createFetchTransport } from "./telegram/fetch-transport.ts";
 import { createOwnTransport } from "./telegram/transport.ts";
 import type { BotSettings } from "../config/bots-file.ts";
@@ -33,6 +34,8 @@ export interface FleetBotsOptions {
 
 export interface FleetBots {
   readonly bots: readonly FleetBot[];
+  /** What the bots' calls to Telegram do just now: gauges. */
+  callStatus(): CallStatus;
   /** Closes the connections to Telegram. */
   stop(): Promise<void>;
 }
@@ -57,23 +60,35 @@ export function createFleetBots(options: FleetBotsOptions): FleetBots {
   const { waitingMax, waitingReservedPerBot } = limits.flood;
   const room = createFloodRoom({ waitingMax, reservedPerBot: waitingReservedPerBot });
   const shared = { deadlines, fetch, listeners, transport, room };
-  const bots = settings.bots.map((bot) => createFleetBot(bot, options, shared));
-  return { bots, stop: () => own?.stop() ?? Promise.resolve() };
+  const made = settings.bots.map((bot) => createFleetBot(bot, options, shared));
+  return {
+    bots: made.map(({ bot }) => bot),
+    callStatus: () => ({ flood: sumOf(made.map(({ flood }) => flood.status())), connections: own?.stats() }),
+    stop: () => own?.stop() ?? Promise.resolve(),
+  };
 }
 
-function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Shared): FleetBot {
+interface Made {
+  readonly bot: FleetBot;
+  readonly flood: FloodControl;
+}
+
+function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Shared): Made {
   const { limits, modules, clock, random, scope, metrics } = options;
   const { id, name, token, apiRoot } = bot;
   const module = modules.get(bot.module);
   if (module === undefined) throw new Error(`module ${bot.module} was not loaded`);
+  const counts = metrics.bot(name);
   const flood = createFloodControl({
     ...shared,
-    // What floods a bot on purpose (demo, chaos, load) configures none of its limits: with them it would measure waits and nothing else.
-    limits: { ...bot.limits, engine: "off" },
+    limits: bot.limits,
     waitMaxMs: limits.client.floodWaitMaxMs,
     chatsMax: limits.flood.chatsMax,
     clock,
-    events: { onWaited: () => {}, onRefused: () => {} },
+    events: {
+      onWaited: (kind, reason, waitedMs) => metrics.floodWaited(kind, reason, waitedMs),
+      onRefused: (whom) => counts.tooMany(whom),
+    },
   });
   const client = createClient({
     ...shared,
@@ -89,9 +104,8 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
       onRetry: (_method, why) => metrics.retried(why),
     },
   });
-  const counts = metrics.bot(name);
   const log = options.log.child({ bot: name });
-  return {
+  const made: FleetBot = {
     id,
     name,
     client,
@@ -106,4 +120,12 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
       onAppendFailed: () => counts.appendFailed(),
     },
   };
+  return { bot: made, flood };
+}
+
+function sumOf(statuses: readonly FloodStatus[]): FloodStatus {
+  const sum = { waitingReplies: 0, waitingBroadcasts: 0, waitingChats: 0, knownChats: 0 };
+  for (const status of statuses)
+    for (const name of Object.keys(sum) as (keyof FloodStatus)[]) sum[name] += status[name];
+  return sum;
 }

@@ -3,7 +3,6 @@
  * Exit codes: 0 clean, 1 crash, 78 bad configuration.
  */
 import { readFileSync } from "node:fs";
-import { defaultLimits } from "../config/bots-file.ts";
 import { limits } from "../config/limits.ts";
 import { faultsText, readSettings, type Settings } from "../config/settings.ts";
 import packageFile from "../package.json" with { type: "json" };
@@ -175,9 +174,6 @@ function warn(settings: Settings, log: Log): void {
     ...(settings.mongodb === undefined ? [] : ["MONGODB_URI"]),
     ...(settings.log.dir === undefined ? [] : ["LOG_DIR"]),
     ...(settings.sidecar.adminToken === undefined ? [] : ["ADMIN_TOKEN"]),
-    ...(settings.bots.some(({ limits: own }) => own !== defaultLimits && own.engine !== "off")
-      ? ["BOTS_FILE: limits"]
-      : []),
   ];
   for (const name of unused)
     log.warn(`${name}: checked, but without effect in this version, which runs as one instance`);

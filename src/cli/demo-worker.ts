@@ -2,6 +2,7 @@
  * The runner as a child process of the demo: started, killed, started again, asked for its status, stopped. Longer than other files: one
  * child goes through all of it, and what is known of it stays in one place.
  */
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { names } from "../../config/variables.ts";
 import type { Status } from "../ops/status.ts";
@@ -146,8 +147,8 @@ export class Worker {
     const env = {
       BUN_CONFIG_MAX_HTTP_REQUESTS: "4096",
       ...otherVariables(process.env),
-      BOT_TOKENS: token,
-      BOT_MODULE: "echo",
+      BOTS_FILE: botsFileIn(dataDir),
+      [tokenName]: token,
       TELEGRAM_API_ROOT: apiRoot,
       DATA_DIR: dataDir,
       HOST: "127.0.0.1",
@@ -185,6 +186,17 @@ export class Worker {
       this.#options.onDeath(run.child.pid, how, words);
     }
   }
+}
+
+const tokenName = "DEMO_BOT_TOKEN";
+
+/** The demo floods chats on purpose: with flood control it would show the pace of a chat, five messages and then one a second. */
+function botsFileIn(dataDir: string): string {
+  const bots = [{ name: "demo", tokenEnv: tokenName, module: "echo", limits: { engine: "off" } }];
+  const path = join(dataDir, "demo-bots.json");
+  mkdirSync(dataDir, { recursive: true });
+  writeFileSync(path, JSON.stringify({ bots }));
+  return path;
 }
 
 /** Settings of a botfleet of one's own, perhaps with real tokens, must not reach this one. */

@@ -2,6 +2,7 @@
 import type { AttemptResult } from "../pipeline-options.ts";
 import type { PollOutcome } from "../polling.ts";
 import type { CallOutcome } from "../telegram/call-error.ts";
+import type { Refused } from "../telegram/flood-rules.ts";
 
 /** The counts of one bot. Each call is a few additions: made for every update. */
 export interface BotMetrics {
@@ -12,6 +13,8 @@ export interface BotMetrics {
   polled(outcome: PollOutcome): void;
   /** A batch could not be made durable and is polled again. */
   appendFailed(): void;
+  /** A call was answered with a 429. */
+  tooMany(whom: Refused): void;
 }
 
 /** A number for each word of a closed set. */
@@ -23,6 +26,7 @@ export class BotCounts implements BotMetrics {
   readonly attempts: Counts<AttemptResult> = { done: 0, retry: 0, dead: 0, outage: 0, kept: 0, expired: 0 };
   failedAppends = 0;
   readonly polls: Counts<PollOutcome> = zeroPolls();
+  readonly refusals: Counts<Refused> = { chat: 0, method: 0, bot: 0 };
   private readonly observe: ((result: AttemptResult, handlerMs: number, sinceReceiptMs: number) => void) | undefined;
 
   constructor(observe: BotCounts["observe"]) {
@@ -45,6 +49,10 @@ export class BotCounts implements BotMetrics {
 
   appendFailed(): void {
     this.failedAppends++;
+  }
+
+  tooMany(whom: Refused): void {
+    this.refusals[whom]++;
   }
 }
 

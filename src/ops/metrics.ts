@@ -6,8 +6,11 @@ import { Counter, Registry } from "prom-client";
 import { createProcessMetrics } from "./process-metrics.ts";
 import type { AttemptResult } from "../pipeline-options.ts";
 import type { CallOutcome } from "../telegram/call-error.ts";
+import type { FloodKind } from "../telegram/flood-call.ts";
+import type { FloodReason } from "../telegram/flood-port.ts";
+import { addCallGauges, type CallStatus } from "./call-gauges.ts";
 import { BotCounts, type BotMetrics, type Counts, zeroCalls } from "./counts.ts";
-import { PlainHistogram } from "./plain-histogram.ts";
+import { PlainHistogram, type Series } from "./plain-histogram.ts";
 import { addStatusGauges } from "./status-gauges.ts";
 import type { Status, StatusSource } from "./status.ts";
 
@@ -20,6 +23,8 @@ export interface Metrics {
   called(method: string, outcome: CallOutcome): void;
   /** A call is made again. */
   retried(why: RetryReason): void;
+  /** A call's wait in flood control is over. */
+  floodWaited(kind: FloodKind, reason: FloodReason, waitedMs: number): void;
   /** A finished send of an earlier attempt was not repeated. */
   remembered(): void;
   /** `writes` of the inbox became durable together in `ms`. */
@@ -35,6 +40,8 @@ export interface MetricsOptions {
   readonly version: string;
   /** Asked once for each scrape: where the gauges come from. */
   readonly source: StatusSource;
+  /** The same for calls to Telegram; undefined before there are clients. */
+  readonly calls: () => CallStatus | undefined;
   /** False: no histograms (`ENABLE_PERFORMANCE_MONITORING`). */
   readonly histograms: boolean;
 }
@@ -50,7 +57,7 @@ const methodsMax = 200;
 const methodForm = /^[a-zA-Z]{1,40}$/;
 
 /** Owns its registry: two of them in one process do not meet. */
-export function createMetrics({ version, source, histograms }: MetricsOptions): Metrics {
+export function createMetrics({ version, source, calls: callStatus, histograms }: MetricsOptions): Metrics {
   const registry = new Registry();
   const bots = new Map<string, BotCounts>();
   const calls = new Map<string, Counts<CallOutcome>>();
@@ -95,6 +102,12 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
   counter("api_calls_total", "Calls to the Bot API by how they ended.", ["method", "outcome"], (into) => {
     for (const [method, counts] of calls) fillNonZero(into, "outcome", counts, { method });
   });
+  perBotAnd(
+    "whom",
+    "api_too_many_requests_total",
+    "Answers 429, by whom Telegram meant; `poll`: to the poller's own calls.",
+    (counts) => ({ ...counts.refusals, poll: counts.polls.flood }),
+  );
   perBot("append_failures_total", "Batches that could not be made durable.", (counts) => counts.failedAppends);
   counter("api_retries_total", "Calls made again within their attempt.", ["why"], (into) =>
     fillNonZero(into, "why", retries, {}),
@@ -104,12 +117,19 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
   );
   counter("inbox_writes_total", "Appends, marks and settles made durable.", [], (into) => into.inc(writes));
 
-  const histogram = (name: string, help: string, buckets: readonly number[]): PlainHistogram | undefined =>
+  const labelledHistogram = (name: string, help: string, buckets: readonly number[]): PlainHistogram | undefined =>
     histograms ? new PlainHistogram({ name: `botfleet_${name}`, help, buckets, registry }) : undefined;
+  const histogram: (...given: Parameters<typeof labelledHistogram>) => Series | undefined = (...given) =>
+    labelledHistogram(...given)?.series();
   const handlerTime = histogram("handler_seconds", "Time of a handler at work on one update.", secondsBuckets);
   const updateTime = histogram(
     "update_seconds",
     "From the receipt of an update to its end, all attempts.",
+    secondsBuckets,
+  );
+  const floodWait = labelledHistogram(
+    "flood_wait_seconds",
+    "Waits in flood control, by what they were for when they began.",
     secondsBuckets,
   );
   const flushTime = histogram("inbox_flush_seconds", "Time until a group of writes was durable.", flushBuckets);
@@ -129,7 +149,9 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
   };
 
   let status: Status | undefined;
+  let calling: CallStatus | undefined;
   addStatusGauges(registry, () => (status ??= source.status()));
+  addCallGauges(registry, () => (calling ??= callStatus()));
   const processMetrics = createProcessMetrics({ registry, version });
   return {
     bot(name) {
@@ -141,13 +163,14 @@ export function createMetrics({ version, source, histograms }: MetricsOptions): 
       (calls.get(method) ?? callsOf(method))[outcome]++;
     },
     retried: (why) => void retries[why]++,
+    floodWaited: (kind, reason, waitedMs) => floodWait?.series({ kind, reason }).count(waitedMs / 1_000),
     remembered: () => void remembered++,
     flushed(count, ms) {
       writes += count;
       flushTime?.count(ms / 1_000);
     },
     text() {
-      status = undefined;
+      status = calling = undefined;
       return registry.metrics();
     },
     contentType: registry.contentType,

@@ -1,4 +1,5 @@
 import { afterEach, expect, test } from "bun:test";
+import type { CallStatus } from "../../src/ops/call-gauges.ts";
 import { createMetrics, type Metrics } from "../../src/ops/metrics.ts";
 import type { Status } from "../../src/ops/status.ts";
 import { statusOf } from "./fixtures/status.ts";
@@ -8,8 +9,9 @@ afterEach(() => {
   for (const metrics of made.splice(0)) metrics.stop();
 });
 
-function metricsOf(status: Partial<Status> = {}, histograms = true): Metrics {
-  const metrics = createMetrics({ version: "1.2.3", source: { status: () => statusOf(status) }, histograms });
+function metricsOf(status: Partial<Status> = {}, histograms = true, calls?: CallStatus): Metrics {
+  const source = { status: () => statusOf(status) };
+  const metrics = createMetrics({ version: "1.2.3", source, calls: () => calls, histograms });
   made.push(metrics);
   return metrics;
 }
@@ -54,6 +56,48 @@ test("what happened beyond a single bot is counted once for all", async () => {
   expect(await valueOf(metrics, "botfleet_inbox_writes_total")).toBe(42);
   expect(await valueOf(metrics, 'botfleet_inbox_flush_seconds_bucket{le="0.005"}')).toBe(1);
   expect(await valueOf(metrics, "botfleet_inbox_flush_seconds_count")).toBe(2);
+});
+
+test("429s are counted for each bot by whom they meant, those of its polls among them", async () => {
+  const metrics = metricsOf();
+  const shop = metrics.bot("shop");
+  shop.tooMany("chat");
+  shop.tooMany("chat");
+  shop.tooMany("bot");
+  shop.polled("flood");
+  const refused = (whom: string) => valueOf(metrics, `botfleet_api_too_many_requests_total{bot="shop",whom="${whom}"}`);
+  expect([await refused("chat"), await refused("bot"), await refused("poll")]).toEqual([2, 1, 1]);
+  expect(await refused("method")).toBeUndefined();
+});
+
+test("waits in flood control are told by kind and reason, and what waits and is connected by the state of the moment", async () => {
+  const flood = { waitingReplies: 3, waitingBroadcasts: 1, waitingChats: 2, knownChats: 9 };
+  const connections = { open: 6, dialing: 1, idle: 2, calls: 0, polls: 3, waiting: 0, opened: 40 };
+  const metrics = metricsOf({}, true, { flood, connections });
+  metrics.floodWaited("reply", "chat", 900);
+  metrics.floodWaited("reply", "chat", 40_000);
+  metrics.floodWaited("broadcast", "retry_after", 1);
+  for (const [series, value] of [
+    ['flood_wait_seconds_bucket{kind="reply",reason="chat",le="1"}', 1],
+    ['flood_wait_seconds_count{kind="reply",reason="chat"}', 2],
+    ['flood_wait_seconds_sum{kind="reply",reason="chat"}', 40.9],
+    ['flood_wait_seconds_count{kind="broadcast",reason="retry_after"}', 1],
+    ['flood_wait_seconds_count{kind="reply",reason="bot"}', undefined],
+    ['flood_waiting_calls{kind="reply"}', 3],
+    ['flood_waiting_calls{kind="broadcast"}', 1],
+    ["flood_waiting_chats", 2],
+    ["flood_known_chats", 9],
+    ["transport_connections_opened_total", 40],
+    ["transport_open_connections", 6],
+    ["transport_idle_connections", 2],
+  ] as const) {
+    expect([series, await valueOf(metrics, `botfleet_${series}`)]).toEqual([series, value]);
+  }
+});
+
+test("of connections that Bun's fetch keeps nothing is told", async () => {
+  const flood = { waitingReplies: 0, waitingBroadcasts: 0, waitingChats: 0, knownChats: 0 };
+  expect(await metricsOf({}, true, { flood, connections: undefined }).text()).not.toMatch(/^botfleet_transport/m);
 });
 
 test("a scrape changes no count, and the same name gives the same counts", async () => {
@@ -125,6 +169,7 @@ test("what waits and what is at work comes from the status of the moment", async
   const metrics = createMetrics({
     version: "1.2.3",
     histograms: true,
+    calls: () => undefined,
     source: {
       status: () =>
         statusOf({

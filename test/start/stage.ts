@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Simulator, startSimulator } from "../../src/simulator/server.ts";
+import { type Simulator, type SimulatorOptions, startSimulator } from "../../src/simulator/server.ts";
 import { type BotfleetProcess, spawnBotfleet } from "../support/botfleet-process.ts";
 import { fleet } from "./fleet.ts";
 
@@ -17,16 +17,26 @@ export interface Stage {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
+interface StagedBot {
+  readonly name: string;
+  readonly module: string;
+  readonly apiRoot?: string;
+  /** Default: no flood control. */
+  readonly limits?: object;
+}
+
+/** `options`: of the simulated Telegram. */
 export async function createStage(
-  bots: readonly { name: string; module: string; apiRoot?: string }[] = fleet,
+  bots: readonly StagedBot[] = fleet,
+  options: Partial<SimulatorOptions> = {},
 ): Promise<Stage> {
   // Updates come from chats that nobody has opened here.
-  const simulator = await startSimulator({ bots: bots.length, anyChat: true });
+  const simulator = await startSimulator({ bots: bots.length, anyChat: true, ...options });
   const folder = mkdtempSync(join(tmpdir(), "botfleet-start-"));
   const botsFile = join(folder, "bots.json");
   // Without flood control: some chats are sent hundreds of messages, at Telegram's pace they would take minutes.
   const limits = { engine: "off" };
-  const entries = bots.map((bot, index) => ({ ...bot, token: simulator.tokens[index], limits }));
+  const entries = bots.map((bot, index) => ({ limits, ...bot, token: simulator.tokens[index] }));
   await Bun.write(botsFile, JSON.stringify({ bots: entries }));
   const dataDir = join(folder, "data");
   const processes: BotfleetProcess[] = [];
