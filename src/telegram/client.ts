@@ -15,6 +15,7 @@ import type { Deadlines } from "./deadlines.ts";
 import type { Transport } from "./exchange.ts";
 import { createFloodCall } from "./flood-call.ts";
 import type { FloodControl } from "./flood-port.ts";
+import { movedPayload } from "./migration.ts";
 import { createRedactor } from "./redactor.ts";
 import type { Fetch } from "./fetch-transport.ts";
 import { createUploads, holdsFile, identityOf, uploadFetch } from "./uploads.ts";
@@ -38,7 +39,7 @@ export interface Client {
   /**
    * The innermost transformer of a grammY Api made with `apiOptions`: replaces grammY's own fetch, applies attempts and retry rules.
    * A call ends with Telegram's answer (a refusal becomes grammY's GrammyError) or rejects with a Fault: `unavailable`,
-   * `token_refused` or `attempt_revoked`.
+   * `token_refused` or `attempt_revoked`. To a group that became a supergroup it is made once more, under the chat's new number.
    */
   readonly transformer: Transformer;
   /** For `new Bot(token, { client: apiOptions })`: what the transformer leaves to grammY, multipart uploads, goes where it must. */
@@ -73,16 +74,18 @@ export function createClient(options: ClientOptions): Client {
 
   function transform(send: MultipartCall, method: string, payload: object, signal?: AbortSignal): Promise<Answer> {
     const attempt = scope.current();
-    const flood = createFloodCall(method, payload, "reply");
-    let text: string;
-    let run: () => Promise<Answer>;
-    if (holdsFile(payload)) {
-      text = identityOf(payload);
-      run = () => makeUpload({ send, method, payload, flood, attempt, signal });
-    } else {
-      text = serialize(payload);
-      run = () => makeCall({ method, url: urlOf(method), body: text, flood, attempt, signal });
-    }
+    const isUpload = holdsFile(payload);
+    const text = isUpload ? identityOf(payload) : serialize(payload);
+    const make = (to: object, body: string): Promise<Answer> => {
+      const flood = createFloodCall(method, to, "reply");
+      if (isUpload) return makeUpload({ send, method, payload: to, flood, attempt, signal });
+      return makeCall({ method, url: urlOf(method), body, flood, attempt, signal });
+    };
+    const run = async (): Promise<Answer> => {
+      const answer = await make(payload, text);
+      const moved = answer.ok || attempt?.revoked === true ? undefined : movedPayload(payload, answer);
+      return moved === undefined ? answer : make(moved, isUpload ? text : serialize(moved));
+    };
     if (attempt === undefined) return run();
     return method.startsWith("get") ? attempt.effect(run) : attempt.send(method, text, run);
   }
