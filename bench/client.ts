@@ -143,6 +143,7 @@ function attempt(signal: AbortSignal): Attempt {
     bot: toBotId(4242),
     seq: toSeq(1),
     updateId: 1,
+    mayRepeat: false,
     lane: toLaneKey(77),
     number: 0,
     receivedAt: 0,

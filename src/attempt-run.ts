@@ -34,6 +34,9 @@ export type AttemptEnd =
   | { readonly kind: "threw"; readonly error: unknown }
   | { readonly kind: "revoked"; readonly by: Revoker };
 
+/** Whose attempt it is. */
+export type AttemptOf = Pick<Attempt, "bot" | "seq" | "lane" | "number" | "mayRepeat">;
+
 /** Who gave the attempt up: its deadline (a handler fault), or a shutdown (the update simply stays). */
 export type Revoker = "deadline" | "shutdown";
 
@@ -53,6 +56,7 @@ export class AttemptRun implements Attempt {
   readonly number: number;
   readonly updateId: number;
   readonly receivedAt: number;
+  readonly mayRepeat: boolean;
   readonly signal: AbortSignal;
   readonly waitSignal: AbortSignal;
   revoked = false;
@@ -67,17 +71,19 @@ export class AttemptRun implements Attempt {
   private finished: FinishedSend[] | undefined;
   private calls = 0;
   private inFlight = 0;
+  private answers = 0;
   private end: AttemptEnd | undefined;
   /** With what the first call ended that met an outage. */
   private outage: unknown;
   private onOver: ((end: AttemptEnd) => void) | undefined;
   private isOver = false;
 
-  constructor(bot: BotId, seq: Seq, lane: LaneKey, number: number, body: Body, startedAt: number, rules: AttemptRules) {
+  constructor({ bot, seq, lane, number, mayRepeat }: AttemptOf, body: Body, startedAt: number, rules: AttemptRules) {
     this.bot = bot;
     this.seq = seq;
     this.lane = lane;
     this.number = number;
+    this.mayRepeat = mayRepeat;
     this.updateId = body.updateId;
     this.receivedAt = body.receivedAt;
     this.earlier = body.sends;
@@ -118,6 +124,7 @@ export class AttemptRun implements Attempt {
     this.inFlight++;
     try {
       const result = await run();
+      this.answers++;
       if (this.revoked) throw this.revocation();
       return result;
     } catch (error) {
@@ -167,6 +174,11 @@ export class AttemptRun implements Attempt {
 
   get isPaused(): boolean {
     return this.pausedAt !== undefined;
+  }
+
+  /** Whether it made calls, and all of them were answered. */
+  get wasAnswered(): boolean {
+    return this.answers > 0 && this.outage === undefined;
   }
 
   /** Whether this attempt finished a send that earlier ones had not. */

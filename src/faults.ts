@@ -28,18 +28,24 @@ export interface FaultOptions {
   readonly cause?: unknown;
   /** For `unavailable`: how long the other side asked us to wait, in ms. */
   readonly retryAfterMs?: number;
+  /** For `unavailable`: `unknown` where what was asked may have been done all the same. Default `not_done`. */
+  readonly effect?: Effect;
 }
+
+export type Effect = "unknown" | "not_done";
 
 /** The one error class of botfleet. The message says what happened, to which bot, and what to do; it never holds a secret. */
 export class Fault extends Error {
   readonly code: FaultCode;
   readonly retryAfterMs: number | undefined;
+  readonly effect: Effect;
 
   constructor(code: FaultCode, message: string, options: FaultOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = "Fault";
     this.code = code;
     this.retryAfterMs = options.retryAfterMs;
+    this.effect = options.effect ?? "not_done";
   }
 }
 

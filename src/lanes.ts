@@ -78,6 +78,8 @@ export class BotLine {
   backlog = 0;
   /** Slots taken. */
   working = 0;
+  /** Attempts that made calls which were all answered; the pipeline's. */
+  answered = 0;
   /** False while the bot cannot handle anything (not started, disabled, paused): its lanes keep their order and wait. */
   open = false;
   /** True while it stands in the circle of bots that have something to start. */

@@ -201,6 +201,8 @@ class Assembly implements Botfleet {
             // Durable with the commit after the one that may be in flight.
             this.countsDue = 2;
             return log.error("an update became a dead letter", fields);
+          case "undeliverable":
+            return log.debug("an update was settled unanswered: its chat cannot be written to", fields);
           case "outage":
             return log.debug("an update waits: something it needs is unavailable", fields);
           case "inbox":

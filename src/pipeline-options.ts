@@ -16,6 +16,7 @@ export interface PipelineLimits extends LaneLimits, VerdictLimits, BodiesLimits,
   readonly settlingMax: number;
   readonly outageFirstMs: number;
   readonly outageCapMs: number;
+  readonly unknownsMax: number;
   readonly drainMaxMs: number;
 }
 
@@ -32,7 +33,7 @@ export interface PipelineEvents {
 }
 
 export interface Trouble {
-  readonly kind: "retry" | "dead" | "outage" | "inbox";
+  readonly kind: "retry" | "dead" | "undeliverable" | "outage" | "inbox";
   readonly updateId: number | undefined;
   readonly error: string;
   readonly fault: Fault | undefined;

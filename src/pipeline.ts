@@ -20,11 +20,12 @@ import { isExpired } from "./expiry.ts";
 import { type Fault, faultOf } from "./faults.ts";
 import type { Body, Entry, Mark, Outcome, Suspicion } from "./inbox/inbox.ts";
 import { type Lane, Lanes } from "./lanes.ts";
+import { LaneUnknowns } from "./lane-unknowns.ts";
 import { LaneWaits } from "./lane-waits.ts";
 import type { BotId, Seq } from "./ids.ts";
 import type { Handler, PipelineOptions, PipelineStatus, Trouble } from "./pipeline-options.ts";
 import { type Room, Rooms } from "./room.ts";
-import { judge } from "./verdict.ts";
+import { giveUp, judge, type Verdict } from "./verdict.ts";
 import { Work } from "./work.ts";
 
 /** What an entry brought along, where it is not new. */
@@ -48,6 +49,7 @@ export class Pipeline {
   private readonly waits = new AbortController();
   private readonly work: Work;
   private readonly laneWaits: LaneWaits;
+  private readonly unknowns = new LaneUnknowns();
   private readonly unconfigured = new Map<BotId, number>();
   private readonly stopListening: () => void;
   private alone: Lane | undefined;
@@ -255,8 +257,10 @@ export class Pipeline {
   private attempt(lane: Lane, body: Body, handler: Handler): void {
     const { bot } = lane.line;
     const { clock, scope } = this.options;
-    const { attempts } = this.extra(lane.head);
-    const run = new AttemptRun(bot, lane.head, lane.key, attempts, body, clock.monotonic(), this.rules);
+    const { attempts, suspicion } = this.extra(lane.head);
+    const mayRepeat = suspicion !== "none" || this.unknowns.has(lane);
+    const of = { bot, seq: lane.head, lane: lane.key, number: attempts, mayRepeat };
+    const run = new AttemptRun(of, body, clock.monotonic(), this.rules);
     run.holder = lane;
     this.work.add(run);
     run.begin(
@@ -266,17 +270,21 @@ export class Pipeline {
   }
 
   private over(lane: Lane, run: AttemptRun, body: Body, end: AttemptEnd): void {
-    const { clock, events, limits } = this.options;
+    const { clock, events } = this.options;
     this.work.remove(run);
-    const verdict = judge(end, run.number, this.isStopping, limits);
+    const verdict = this.judge(lane, run, end);
     events.onAttempt(lane.line.bot, verdict.kind, clock.monotonic() - run.startedAt, this.ageMs(body));
     switch (verdict.kind) {
       case "done":
         this.settle(lane, { kind: "done", how: "handled" });
         return;
+      case "undeliverable":
+        this.trouble(lane, { kind: "undeliverable", updateId: body.updateId, error: verdict.error });
+        this.settle(lane, { kind: "done", how: "handled" });
+        return;
       case "dead":
         this.trouble(lane, { kind: "dead", updateId: body.updateId, error: verdict.error });
-        this.settle(lane, { ...verdict, sends: run.sends(), effectsUnknown: false });
+        this.settle(lane, { ...verdict, sends: run.sends() });
         return;
       case "retry":
         this.trouble(lane, { kind: "retry", updateId: body.updateId, error: verdict.error });
@@ -292,6 +300,20 @@ export class Pipeline {
       case "kept":
         this.mark(lane, this.markAfter(lane, run), () => this.release(lane));
     }
+  }
+
+  /** As verdict.ts decides, but for an outage that only this update meets. */
+  private judge(lane: Lane, run: AttemptRun, end: AttemptEnd): Verdict {
+    const { limits } = this.options;
+    const ended = { lane: lane.key, attemptsBefore: run.number, isStopping: this.isStopping };
+    const verdict = judge(end, ended, limits);
+    if (run.wasAnswered) lane.line.answered++;
+    if (verdict.kind !== "outage" || verdict.fault.effect !== "unknown") {
+      this.unknowns.interrupt(lane);
+      return verdict;
+    }
+    const times = this.unknowns.count(lane);
+    return times < limits.unknownsMax ? verdict : giveUp(verdict.fault, times, run.number, limits);
   }
 
   /** What must survive a crash while the lane waits; undefined where nothing has changed. */
@@ -346,6 +368,7 @@ export class Pipeline {
 
   private finish(lane: Lane): void {
     this.extras.delete(lane.head);
+    this.unknowns.forget(lane);
     this.lanes.done(lane);
     this.rooms.changed();
     this.pump();

@@ -14,7 +14,8 @@ function attempt(sends: readonly Send[] = []) {
   const time = { ms: 0 };
   let remembered = 0;
   const body: Body = { updateId: 9, update: { update_id: 9 }, receivedAt: 1, size: 1, sends };
-  const run = new AttemptRun(toBotId(1), toSeq(1), toLaneKey(7), 0, body, time.ms, {
+  const of = { bot: toBotId(1), seq: toSeq(1), lane: toLaneKey(7), number: 0, mayRepeat: false };
+  const run = new AttemptRun(of, body, time.ms, {
     signal: new AbortController().signal,
     waitSignal: new AbortController().signal,
     monotonic: () => time.ms,

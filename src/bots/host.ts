@@ -49,8 +49,9 @@ function withoutToken(thrown: unknown, redactor: Redactor): unknown {
   if (!holdsToken(thrown, redactor)) return thrown;
   const fault = faultOf(thrown);
   if (fault !== undefined) {
-    const { retryAfterMs } = fault;
-    return new Fault(fault.code, redactor.text(fault.message), retryAfterMs === undefined ? {} : { retryAfterMs });
+    const { retryAfterMs, effect } = fault;
+    const options = retryAfterMs === undefined ? { effect } : { effect, retryAfterMs };
+    return new Fault(fault.code, redactor.text(fault.message), options);
   }
   const copy = new Error(redactor.text(thrown instanceof Error ? thrown.message : String(thrown)));
   if (thrown instanceof Error) {

@@ -23,7 +23,15 @@ export type Counts<Key extends string> = Record<Key, number>;
 export class BotCounts implements BotMetrics {
   stored = 0;
   known = 0;
-  readonly attempts: Counts<AttemptResult> = { done: 0, retry: 0, dead: 0, outage: 0, kept: 0, expired: 0 };
+  readonly attempts: Counts<AttemptResult> = {
+    done: 0,
+    undeliverable: 0,
+    retry: 0,
+    dead: 0,
+    outage: 0,
+    kept: 0,
+    expired: 0,
+  };
   failedAppends = 0;
   readonly polls: Counts<PollOutcome> = zeroPolls();
   readonly refusals: Counts<Refused> = { chat: 0, method: 0, bot: 0 };

@@ -137,7 +137,8 @@ export function createMetrics({ version, source, calls: callStatus, histograms }
     ? (result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void => {
         if (result !== "expired") handlerTime?.count(handlerMs / 1_000);
         // An update that will be run again has not come to its end.
-        if (result === "done" || result === "dead") updateTime?.count(Math.max(0, sinceReceiptMs) / 1_000);
+        if (result === "done" || result === "undeliverable" || result === "dead")
+          updateTime?.count(Math.max(0, sinceReceiptMs) / 1_000);
       }
     : undefined;
 

@@ -49,10 +49,11 @@ export type Verdict =
   | { readonly kind: "flood"; readonly waitMs: number }
   | { readonly kind: "unreachable" | "unknown" | "token_refused" | "aborted"; readonly words: string };
 
-export function judge(method: string, reply: HttpReply): Verdict {
+/** `mayRepeat`: the same may have been asked before, without an answer. */
+export function judge(method: string, reply: HttpReply, mayRepeat = false): Verdict {
   if (reply.kind === "failed") return judgeFailure(reply);
   const answer = parseAnswer(reply.text);
-  if (answer !== undefined) return judgeAnswer(method, answer);
+  if (answer !== undefined) return judgeAnswer(method, answer, mayRepeat);
   // The server could not take this very request: waiting changes nothing, and only the handler can make it smaller.
   if (aboutTheRequest.has(reply.status)) {
     const description = `${reply.status} without a Bot API answer (is the request too large?)`;
@@ -61,7 +62,7 @@ export function judge(method: string, reply: HttpReply): Verdict {
   return { kind: "unknown", words: `HTTP ${reply.status} without a Bot API answer` };
 }
 
-export function judgeAnswer(method: string, answer: Answer): Verdict {
+export function judgeAnswer(method: string, answer: Answer, mayRepeat = false): Verdict {
   if (answer.ok) return { kind: "answer", answer, how: "ok" };
   const { error_code: code, description } = answer;
   if (code === 429) return { kind: "flood", waitMs: retryAfterMsOf(answer) ?? 1_000 };
@@ -69,6 +70,10 @@ export function judgeAnswer(method: string, answer: Answer): Verdict {
   if (code === 401) return { kind: "token_refused", words: `${code} ${description}` };
   if (code === 400 && queryAnswers.has(method) && description.includes("query is too old")) {
     return { kind: "answer", answer: { ok: true, result: true }, how: "too_old" };
+  }
+  // Else an edit whose answer was lost would be a handler fault in each attempt that follows, and a dead letter although it is done.
+  if (code === 400 && mayRepeat && isDoneAlready(method, description)) {
+    return { kind: "answer", answer: { ok: true, result: true }, how: "ok" };
   }
   return { kind: "answer", answer, how: "refused" };
 }
@@ -89,5 +94,11 @@ function judgeFailure(failure: HttpReply & { kind: "failed" }): Verdict {
 
 /** HTTP-level refusals (the Bot API server's have an empty body, a proxy's are HTML) that are about the size or form of the request. */
 const aboutTheRequest = new Set([400, 413, 414, 431]);
+
+/** What Telegram says to a call whose wish is fulfilled already. `true` is a result that grammY's types allow for both. */
+function isDoneAlready(method: string, description: string): boolean {
+  if (method.startsWith("editMessage")) return description.includes("message is not modified");
+  return method === "deleteMessage" && description.includes("message to delete not found");
+}
 
 const queryAnswers = new Set(["answerCallbackQuery", "answerInlineQuery"]);

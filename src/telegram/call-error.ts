@@ -63,7 +63,9 @@ export function callError({ bot, redact, call, verdict }: Failed): Error {
     case "unreachable":
       return new Fault("unavailable", `${what}: Telegram cannot be reached (${redact.text(verdict.words)}), not sent.`);
     case "unknown":
-      return new Fault("unavailable", `${what}: no usable answer (${redact.text(verdict.words)}), outcome unknown.`);
+      return new Fault("unavailable", `${what}: no usable answer (${redact.text(verdict.words)}), outcome unknown.`, {
+        effect: "unknown",
+      });
   }
 }
 

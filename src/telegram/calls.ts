@@ -100,7 +100,7 @@ export function createCalls(options: CallsOptions): (call: Call) => Promise<Answ
         }
         isThrough = true;
         const reply = await transport.exchange({ url, body, contentType, maxMs: limits.callMaxMs, signal: stop });
-        const verdict = judge(method, reply);
+        const verdict = judge(method, reply, attempt?.mayRepeat);
         if (verdict.kind === "answer") {
           accepted = true;
           ended(verdict.how);

@@ -74,7 +74,7 @@ export function createUploads(options: UploadsOptions): (upload: Upload) => Prom
         throw unreadable(method, error, redact);
       });
       const cutShort = controller.signal.aborted && reply.kind === "failed";
-      const verdict = judge(method, cutShort ? { kind: "failed", why, code: "" } : reply);
+      const verdict = judge(method, cutShort ? { kind: "failed", why, code: "" } : reply, attempt?.mayRepeat);
       accepted = verdict.kind === "answer";
       if (verdict.kind === "flood") flood.refused(upload.flood, verdict.waitMs);
       told(verdict.kind === "answer" ? verdict.how : verdict.kind);

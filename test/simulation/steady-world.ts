@@ -57,7 +57,15 @@ export class SteadyWorld {
   isDiskFailing = false;
   readonly answers: Answered[] = [];
   /** Ends of attempts. */
-  readonly ends: Record<AttemptResult, number> = { done: 0, retry: 0, dead: 0, outage: 0, kept: 0, expired: 0 };
+  readonly ends: Record<AttemptResult, number> = {
+    done: 0,
+    undeliverable: 0,
+    retry: 0,
+    dead: 0,
+    outage: 0,
+    kept: 0,
+    expired: 0,
+  };
   /** Calls to Telegram that are open. */
   readonly connections = new Set<AbortController>();
   private readonly options: SteadyOptions;

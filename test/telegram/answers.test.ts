@@ -78,3 +78,15 @@ test("a retry_after of years is a day, and nonsense is a second", () => {
 test("an answer without a description has an empty one", () => {
   expect(parseAnswer('{"ok":false,"error_code":418}')).toEqual({ ok: false, error_code: 418, description: "" });
 });
+
+test("what may have been asked before and is done already is a success, and else the refusal that it is", () => {
+  const unchanged = refusal(400, "Bad Request: message is not modified: specified new message content is the same");
+  const gone = refusal(400, "Bad Request: message to delete not found");
+  const success = { kind: "answer", answer: { ok: true, result: true }, how: "ok" };
+  expect(judge("editMessageText", unchanged, true)).toEqual(success as ReturnType<typeof judge>);
+  expect(judge("deleteMessage", gone, true)).toEqual(success as ReturnType<typeof judge>);
+  expect(judge("editMessageText", unchanged, false)).toMatchObject({ how: "refused" });
+  expect(judge("deleteMessage", gone)).toMatchObject({ how: "refused" });
+  expect(judge("editMessageText", gone, true)).toMatchObject({ how: "refused" });
+  expect(judge("sendMessage", unchanged, true)).toMatchObject({ how: "refused" });
+});

@@ -108,6 +108,7 @@ export class NotingAttempt implements Attempt {
   readonly lane = toLaneKey(7);
   readonly number = 0;
   readonly receivedAt = 0;
+  mayRepeat = false;
   revoked = false;
   readonly asked: string[] = [];
   readonly stopping = new AbortController();
