@@ -102,7 +102,7 @@ export function createClient(options: ClientOptions): Client {
       });
       if (reply.kind === "failed") {
         if (reply.why === "aborted") throw new Fault("attempt_revoked", `Bot ${bot}: ${method} was called off.`);
-        throw new Fault("unavailable", `Bot ${bot}: no answer to ${method} (${reply.why} ${reply.code}).`);
+        throw new Fault("unavailable", `Bot ${bot}: no answer to ${method} (${`${reply.why} ${reply.code}`.trim()}).`);
       }
       const answer = parseAnswer(reply.text);
       if (answer !== undefined) return redact.answer(answer);

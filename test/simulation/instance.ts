@@ -1,6 +1,6 @@
 /** botfleet as main builds it, on simulated outsides. */
 import { limits as allLimits } from "../../config/limits.ts";
-import { createAbortListeners } from "../../src/abort-listeners.ts";
+import { type AbortListeners, createAbortListeners } from "../../src/abort-listeners.ts";
 import { type AttemptScope, createAttemptScope } from "../../src/attempts.ts";
 import type { BotModule } from "../../src/bots/bot.ts";
 import { createHostedBot } from "../../src/bots/host.ts";
@@ -13,9 +13,12 @@ import type { Log } from "../../src/log.ts";
 import { Pipeline } from "../../src/pipeline.ts";
 import type { Handler, PipelineEvents, PipelineLimits } from "../../src/pipeline-options.ts";
 import type { PollingEvents } from "../../src/polling.ts";
+import type { CallEvents } from "../../src/telegram/call-error.ts";
 import { createClient } from "../../src/telegram/client.ts";
 import { createDeadlines } from "../../src/telegram/deadlines.ts";
 import type { Transport } from "../../src/telegram/exchange.ts";
+import type { Fetch } from "../../src/telegram/fetch-transport.ts";
+import type { FloodControl } from "../../src/telegram/flood-port.ts";
 import { floodOff } from "../support/flood-off.ts";
 
 export interface InstanceOptions {
@@ -31,6 +34,12 @@ export interface InstanceOptions {
   readonly pipelineEvents?: Partial<PipelineEvents>;
   readonly pollingEvents?: Partial<PollingEvents>;
   readonly scope?: AttemptScope;
+  readonly callEvents?: Partial<CallEvents>;
+  /** For uploads; default: there are none. */
+  readonly fetch?: Fetch;
+  /** Default: nothing is held back beforehand. */
+  readonly flood?: (listeners: AbortListeners) => FloodControl;
+  readonly log?: Log;
   /** Around what the pipeline is given to handle updates with. */
   readonly wrap?: (handler: Handler) => Handler;
 }
@@ -68,7 +77,7 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
     clock,
     random,
     limits: { ...allLimits.poller, ...options.pollerLimits },
-    log: silent,
+    log: options.log ?? silent,
   });
   fleet.start();
   return {
@@ -97,12 +106,12 @@ function createBot(token: Token, options: BotOptions): FleetBot {
   const module = moduleOf(token);
   const client = createClient({
     ...options,
-    flood: floodOff(clock, options.listeners),
+    flood: options.flood?.(options.listeners) ?? floodOff(clock, options.listeners),
     token,
     apiRoot: "http://telegram",
-    fetch: () => Promise.reject(new Error("the simulation uploads nothing")),
+    fetch: options.fetch ?? (() => Promise.reject(new Error("the simulation uploads nothing"))),
     limits: allLimits.client,
-    events: { onCall() {}, onRetry() {} },
+    events: { onCall() {}, onRetry() {}, ...options.callEvents },
   });
   return {
     id,

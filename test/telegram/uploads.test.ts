@@ -172,3 +172,13 @@ test("an upload waits in flood control like any call, and a 429 of it holds back
   await clock.advance(1);
   expect(await next).toMatchObject({ message_id: 9 });
 });
+
+test("an upload that was made before without an answer, and is refused as no change, is a success", async () => {
+  const description = "Bad Request: message is not modified: specified new message content is the same";
+  const { api: telegram, scope } = api(() => Response.json({ ok: false, error_code: 400, description }));
+  const attempt = new NotingAttempt();
+  const edit = (): Promise<unknown> => telegram.editMessageMedia(7, 5, { type: "photo", media: file() });
+  expect(await ending(scope.run(attempt, edit))).toBeInstanceOf(GrammyError);
+  attempt.mayRepeat = true;
+  expect(await ending(scope.run(attempt, edit))).toBe("resolved");
+});
