@@ -141,6 +141,7 @@ function parsed(reply: HttpReply): unknown {
 function attempt(signal: AbortSignal): Attempt {
   return {
     bot: toBotId(4242),
+    partition: 0,
     seq: toSeq(1),
     updateId: 1,
     mayRepeat: false,
@@ -151,7 +152,7 @@ function attempt(signal: AbortSignal): Attempt {
     signal,
     waitSignal: signal,
     effect: (run) => run(),
-    send: (_method, _payload, run) => run(),
+    send: (_method, _payload, run) => run(0),
     pause: () => {},
     resume: () => {},
   };

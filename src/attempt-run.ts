@@ -18,6 +18,7 @@ import type { Lane } from "./lanes.ts";
 
 /** What the attempts of one pipeline share. */
 export interface AttemptRules {
+  readonly partition: number;
   readonly signal: AbortSignal;
   readonly waitSignal: AbortSignal;
   readonly monotonic: () => number;
@@ -51,6 +52,7 @@ interface FinishedSend {
 
 export class AttemptRun implements Attempt {
   readonly bot: BotId;
+  readonly partition: number;
   readonly seq: Seq;
   readonly lane: LaneKey;
   readonly number: number;
@@ -80,6 +82,7 @@ export class AttemptRun implements Attempt {
 
   constructor({ bot, seq, lane, number, mayRepeat }: AttemptOf, body: Body, startedAt: number, rules: AttemptRules) {
     this.bot = bot;
+    this.partition = rules.partition;
     this.seq = seq;
     this.lane = lane;
     this.number = number;
@@ -142,18 +145,18 @@ export class AttemptRun implements Attempt {
   async send<T extends SendAnswer>(
     method: string,
     payload: string,
-    run: () => Promise<T>,
+    run: (call: number) => Promise<T>,
   ): Promise<T | RememberedAnswer> {
     // A bot's own timer may fire long after its update was settled: an ordinary call then, of no attempt.
-    if (this.isOver && !this.revoked) return run();
     const call = this.calls++;
+    if (this.isOver && !this.revoked) return run(call);
     const before = this.earlier.length === 0 ? undefined : this.earlier.find((send) => send.call === call);
     if (!this.revoked && before?.method === method && before.hash === this.rules.hash(method, payload)) {
       this.rules.onRemembered();
       return { ok: true, result: before.result };
     }
     return this.effect(async () => {
-      const answer = await run();
+      const answer = await run(call);
       if (answer.ok) (this.finished ??= []).push({ call, method, payload, result: answer.result });
       return answer;
     });

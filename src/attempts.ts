@@ -7,6 +7,8 @@ import type { BotId, LaneKey, Seq } from "./ids.ts";
 
 export interface Attempt {
   readonly bot: BotId;
+  /** Of the inbox, in which `seq` is unique. */
+  readonly partition: number;
   readonly seq: Seq;
   readonly updateId: number;
   readonly lane: LaneKey;
@@ -28,7 +30,11 @@ export interface Attempt {
    * place in the order of calls, same method and payload) is not made again, its result is answered instead.
    * `payload` is the text that identifies the call's content. An answer that is not `ok` is not remembered.
    */
-  send<T extends SendAnswer>(method: string, payload: string, run: () => Promise<T>): Promise<T | RememberedAnswer>;
+  send<T extends SendAnswer>(
+    method: string,
+    payload: string,
+    run: (call: number) => Promise<T>,
+  ): Promise<T | RememberedAnswer>;
   /** Stops the clock of the deadline and gives the slot back while the caller waits for flood control; `resume` by the same caller. */
   pause(): void;
   resume(): void;

@@ -6,6 +6,8 @@ type Branded<T, Name extends string> = T & { readonly [brand]: Name };
 
 /** The number in a bot's token: its identity in every store, whatever it is called. */
 export type BotId = Branded<number, "BotId">;
+/** A Telegram user, the same in every bot. */
+export type UserId = Branded<number, "UserId">;
 /** `<bot id>:<secret>`. Never enters a log, an error, a metric or a page. */
 export type Token = Branded<string, "Token">;
 /** Place of an entry in its inbox partition: rises by arrival, is never used twice. */
@@ -33,6 +35,11 @@ export function botIdOf(token: Token): BotId {
 /** For ids read back from a store. */
 export function toBotId(value: number): BotId {
   return value as BotId;
+}
+
+/** For ids that Telegram sent or a store gave back. */
+export function toUserId(value: number): UserId {
+  return value as UserId;
 }
 
 export function toSeq(value: number): Seq {

@@ -32,20 +32,26 @@ const parts: Readonly<Record<string, Part>> = {
 
   "leases port": { files: ["src/leases/leases.ts"], uses: ["ids"] },
   "inbox port": { files: ["src/inbox/inbox.ts"], uses: ["ids", "leases port"] },
-  "storage port": { files: ["src/storage/store.ts"], uses: ["ids", "users"] },
-  "bot contract": { files: ["src/bots/bot.ts"], uses: ["ids"] },
+  /** The user and what changes it: pure, known to everybody who handles users. */
+  domain: {
+    files: ["src/users/user.ts", "src/users/outcome.ts", "src/users/operations.ts", "src/users/users.ts"],
+    uses: ["ids"],
+  },
+  "storage port": { files: ["src/storage/store.ts"], uses: ["ids", "domain"] },
+  "cache port": { files: ["src/cache/tier.ts"], uses: ["ids", "domain"] },
+  "bot contract": { files: ["src/bots/bot.ts"], uses: ["ids", "domain"] },
 
   leases: { files: ["src/leases/*.ts"], uses: [...ground, "leases port"] },
   inbox: { files: ["src/inbox/*.ts"], uses: [...ground, "inbox port", "leases port"] },
-  users: { files: ["src/users/*.ts"], uses: ground },
-  cache: { files: ["src/cache/*.ts"], uses: [...ground, "users"] },
-  storage: { files: ["src/storage/*.ts"], uses: [...ground, "storage port", "users"] },
+  users: { files: ["src/users/*.ts"], uses: [...ground, "attempts", "domain", "storage port", "cache port"] },
+  cache: { files: ["src/cache/*.ts"], uses: [...ground, "domain", "storage port", "cache port"] },
+  storage: { files: ["src/storage/*.ts"], uses: [...ground, "domain", "storage port"] },
   telegram: { files: ["src/telegram/*.ts"], uses: [...ground, "signals", "attempts"] },
 
-  "bot modules": { files: ["src/bots/echo.ts", "src/bots/referral/*.ts"], uses: [...ground, "bot contract", "users"] },
+  "bot modules": { files: ["src/bots/echo.ts", "src/bots/referral/*.ts"], uses: [...ground, "bot contract", "domain"] },
   bots: {
     files: ["src/bots/*.ts"],
-    uses: [...ground, "signals", "attempts", "bot contract", "bot modules", "telegram"],
+    uses: [...ground, "signals", "attempts", "bot contract", "domain", "bot modules", "telegram"],
   },
 
   pipeline: {
@@ -101,6 +107,8 @@ const parts: Readonly<Record<string, Part>> = {
       "leases port",
       "inbox port",
       "storage port",
+      "cache port",
+      "domain",
       "bot contract",
       "leases",
       "inbox",

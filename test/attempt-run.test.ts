@@ -16,6 +16,7 @@ function attempt(sends: readonly Send[] = []) {
   const body: Body = { updateId: 9, update: { update_id: 9 }, receivedAt: 1, size: 1, sends };
   const of = { bot: toBotId(1), seq: toSeq(1), lane: toLaneKey(7), number: 0, mayRepeat: false };
   const run = new AttemptRun(of, body, time.ms, {
+    partition: 0,
     signal: new AbortController().signal,
     waitSignal: new AbortController().signal,
     monotonic: () => time.ms,

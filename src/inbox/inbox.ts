@@ -148,6 +148,8 @@ export interface Inbox {
 }
 
 export interface Partition {
+  /** Which one, from 0. */
+  readonly number: number;
   /**
    * Waits until there is something, then resolves with 1 to `max` entries in rising `seq`, each handed out once; with none when the
    * inbox has stopped. An entry is never handed out while an older one of its partition is not.

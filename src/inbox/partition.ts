@@ -23,6 +23,7 @@ export interface FrontPartitionOptions {
 
 export class FrontPartition implements Partition {
   readonly claim: PartitionClaim;
+  readonly number: number;
   readonly handOver: HandOver;
   readonly #options: FrontPartitionOptions;
   readonly #ended = new AbortController();
@@ -33,6 +34,7 @@ export class FrontPartition implements Partition {
     const { claim, store, clock, limits, onRead, onSettledBelow } = options;
     this.#options = options;
     this.claim = claim;
+    this.number = claim.partition;
     const read: InboxStore["unsettled"] = async (after, max) => {
       const chunk = await store.unsettled(after, max);
       onRead(undefined);

@@ -78,6 +78,7 @@ function forward(inbox: Inbox): Inbox {
 
 function forwardPartition(partition: Partition): Partition {
   return {
+    number: partition.number,
     next: (max) => partition.next(max),
     bodies: (seqs) => partition.bodies(seqs),
     mark: (marks) => partition.mark(marks),

@@ -37,6 +37,7 @@ export interface Stored {
 }
 
 export class FakePartition implements Partition {
+  readonly number = 0;
   /** What became durable, in order: `started 3`, `not started 3`, `attempts 3 = 1`, `sends 3 = 2`, `done 3`, `expired 3`, `dead 3`. */
   readonly journal: string[] = [];
   /** Unsettled entries. */

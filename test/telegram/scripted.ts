@@ -103,6 +103,7 @@ export function scripted(steps: readonly Step[], options: Partial<ClientOptions>
 /** An attempt that lets every effect through and notes what it is asked. */
 export class NotingAttempt implements Attempt {
   readonly bot = toBotId(4242);
+  readonly partition = 0;
   readonly seq = toSeq(1);
   readonly updateId = 1;
   readonly lane = toLaneKey(7);
@@ -127,9 +128,9 @@ export class NotingAttempt implements Attempt {
     return run();
   }
 
-  send<T>(method: string, payload: string, run: () => Promise<T>): Promise<T> {
+  send<T>(method: string, payload: string, run: (call: number) => Promise<T>): Promise<T> {
     this.asked.push(`send ${method} ${payload}`);
-    return run();
+    return run(0);
   }
 
   pause(): void {
