@@ -38,7 +38,7 @@ export interface InstanceOptions {
   /** For uploads; default: there are none. */
   readonly fetch?: Fetch;
   /** Default: nothing is held back beforehand. */
-  readonly flood?: (listeners: AbortListeners) => FloodControl;
+  readonly flood?: (clock: Clock, listeners: AbortListeners) => FloodControl;
   readonly log?: Log;
   /** Around what the pipeline is given to handle updates with. */
   readonly wrap?: (handler: Handler) => Handler;
@@ -106,7 +106,7 @@ function createBot(token: Token, options: BotOptions): FleetBot {
   const module = moduleOf(token);
   const client = createClient({
     ...options,
-    flood: options.flood?.(options.listeners) ?? floodOff(clock, options.listeners),
+    flood: (options.flood ?? floodOff)(clock, options.listeners),
     token,
     apiRoot: "http://telegram",
     fetch: options.fetch ?? (() => Promise.reject(new Error("the simulation uploads nothing"))),

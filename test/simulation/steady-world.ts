@@ -18,7 +18,9 @@ import { type Instance, type InstanceOptions, startInstance } from "./instance.t
 import { Scheduler } from "./scheduler.ts";
 import { createSimulatedTransport } from "./telegram.ts";
 
-export interface SteadyOptions extends Pick<InstanceOptions, "pipelineLimits" | "pollerLimits" | "pollingEvents"> {
+type FromInstance = "pipelineLimits" | "pollerLimits" | "pollingEvents" | "callEvents" | "flood";
+
+export interface SteadyOptions extends Pick<InstanceOptions, FromInstance> {
   /** Default 1. */
   readonly bots?: number;
   /** Every answer of Telegram's is this late, ms; default 50. */
