@@ -8,6 +8,7 @@
  */
 import type { Body } from "./inbox/inbox.ts";
 import type { BotId, LaneKey, Seq } from "./ids.ts";
+import { LaneAges } from "./lane-ages.ts";
 
 export type LaneState = "ready" | "working" | "waiting";
 
@@ -74,6 +75,8 @@ export class BotLine {
   readonly bot: BotId;
   readonly lanes = new Map<LaneKey, Lane>();
   readonly ready = new Fifo<Lane>();
+  /** Of its unsettled entries; the pipeline's. */
+  readonly ages = new LaneAges();
   /** Unsettled entries. */
   backlog = 0;
   /** Slots taken. */

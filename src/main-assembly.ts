@@ -78,6 +78,7 @@ class Assembly implements Botfleet {
       histograms: settings.monitoring.detailed,
       source: { status: () => this.status() },
       calls: () => this.connections?.callStatus(),
+      now: () => clock.now(),
     });
   }
 
@@ -189,8 +190,8 @@ class Assembly implements Botfleet {
     const { log } = this.options;
     const counts = new Map([...this.names].map(([id, name]) => [id, this.metrics.bot(name)]));
     return {
-      onAttempt: (bot, result, handlerMs, sinceReceiptMs) =>
-        counts.get(bot)?.attempt(result, handlerMs, sinceReceiptMs),
+      onAttempt: (bot, result, handlerMs, sinceReceiptMs, update) =>
+        counts.get(bot)?.attempt(result, handlerMs, sinceReceiptMs, update),
       onRemembered: () => this.metrics.remembered(),
       onTrouble: (bot, { kind, updateId, error }) => {
         const fields = { bot: this.names.get(bot), update: updateId, error };
@@ -235,7 +236,7 @@ class Assembly implements Botfleet {
     const { version } = this.options;
     if (this.state === "starting" && this.hasStarted()) this.state = "running";
     const pipeline = this.pipeline?.status();
-    const bots = (this.fleet?.bots() ?? []).map((bot) => botStatus(bot, this.pipeline?.backlog(bot.id) ?? 0));
+    const bots = (this.fleet?.bots() ?? []).map((bot) => botStatus(bot, this.pipeline));
     return {
       version,
       startedAt: this.startedAt,
@@ -247,12 +248,14 @@ class Assembly implements Botfleet {
   }
 }
 
-function botStatus({ id, name, poller }: FleetBotState, backlog: number): BotStatus {
+function botStatus({ id, name, poller }: FleetBotState, pipeline: Pipeline | undefined): BotStatus {
   const { phase, since, polledAt, error } = poller;
-  const known = { name, id, state: phase, since, backlog };
+  const known = { name, id, state: phase, since, backlog: pipeline?.backlog(id) ?? 0 };
+  const oldestReceivedAt = pipeline?.oldestReceivedAt(id);
   return Object.assign(
     known,
     polledAt === undefined ? {} : { lastPollAt: polledAt },
+    oldestReceivedAt === undefined ? {} : { oldestReceivedAt },
     error === undefined ? {} : { error },
   );
 }

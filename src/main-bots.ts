@@ -100,7 +100,7 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
     scope,
     limits: limits.client,
     events: {
-      onCall: (method, outcome) => metrics.called(method, outcome),
+      onCall: (method, outcome, ms) => metrics.called(method, outcome, ms),
       onRetry: (_method, why) => metrics.retried(why),
     },
   });
@@ -113,9 +113,9 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
     createHandler: (me) => createHostedBot({ name, client, module, me, log, now: () => clock.now() }),
     events: {
       onPoll: (outcome) => counts.polled(outcome),
-      onAppended: ({ stored, known, malformed }) => {
-        counts.appended(stored, known);
-        if (malformed > 0) options.onMalformed();
+      onAppended: (appended, ms) => {
+        counts.appended(appended, ms);
+        if (appended.malformed > 0) options.onMalformed();
       },
       onAppendFailed: () => counts.appendFailed(),
     },

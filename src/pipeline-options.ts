@@ -25,7 +25,7 @@ export type AttemptResult = Verdict["kind"] | "expired";
 
 export interface PipelineEvents {
   /** `handlerMs`: time at work; `sinceReceiptMs`: from the receipt of the update by the wall clock. */
-  onAttempt(bot: BotId, result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void;
+  onAttempt(bot: BotId, result: AttemptResult, handlerMs: number, sinceReceiptMs: number, update: Update): void;
   /** Something an operator should read. */
   onTrouble(bot: BotId, trouble: Trouble): void;
   /** A finished send of an earlier attempt was not repeated. */

@@ -122,6 +122,11 @@ export class Pipeline {
     return this.lanes.line(bot).backlog;
   }
 
+  /** When the oldest unsettled update of the bot was received, wall-clock ms; undefined where it has none. */
+  oldestReceivedAt(bot: BotId): number | undefined {
+    return this.lanes.line(bot).ages.oldest();
+  }
+
   status(): PipelineStatus {
     return {
       backlog: this.lanes.backlog,
@@ -158,13 +163,14 @@ export class Pipeline {
   }
 
   private admit(entry: Entry): void {
-    const { bot, seq, lane: key, attempts, suspicion, body } = entry;
+    const { bot, seq, lane: key, attempts, suspicion, receivedAt, body } = entry;
     if (!this.options.bots.has(bot)) {
       this.unconfigured.set(bot, (this.unconfigured.get(bot) ?? 0) + 1);
       return;
     }
     if (attempts > 0 || suspicion !== "none") this.extras.set(seq, { attempts, suspicion });
     const lane = this.lanes.add(bot, key, seq);
+    lane.line.ages.add(seq, receivedAt);
     if (body !== undefined) this.bodies.keep(lane, seq, body);
   }
 
@@ -239,7 +245,7 @@ export class Pipeline {
     if (handler === undefined || body === undefined) {
       this.giveBack(lane);
     } else if (isExpired(body.update, this.ageMs(body), this.options.limits)) {
-      this.options.events.onAttempt(bot, "expired", 0, this.ageMs(body));
+      this.options.events.onAttempt(bot, "expired", 0, this.ageMs(body), body.update);
       this.settle(lane, { kind: "done", how: "expired" });
     } else if (this.extra(lane.head).suspicion === "none") {
       this.attempt(lane, body, handler);
@@ -274,7 +280,7 @@ export class Pipeline {
     const { clock, events } = this.options;
     this.work.remove(run);
     const verdict = this.judge(lane, run, end);
-    events.onAttempt(lane.line.bot, verdict.kind, clock.monotonic() - run.startedAt, this.ageMs(body));
+    events.onAttempt(lane.line.bot, verdict.kind, clock.monotonic() - run.startedAt, this.ageMs(body), body.update);
     switch (verdict.kind) {
       case "done":
         this.settle(lane, { kind: "done", how: "handled" });
@@ -370,6 +376,7 @@ export class Pipeline {
   private finish(lane: Lane): void {
     this.extras.delete(lane.head);
     this.unknowns.forget(lane);
+    lane.line.ages.settle(lane.head);
     this.lanes.done(lane);
     this.rooms.changed();
     this.pump();

@@ -33,7 +33,8 @@ export type PollOutcome =
 
 export interface PollingEvents {
   onPoll(outcome: PollOutcome, updates: number): void;
-  onAppended(appended: Appended): void;
+  /** `ms`: until the batch was durable. */
+  onAppended(appended: Appended, ms: number): void;
   /** A batch could not be stored; it is polled again. */
   onAppendFailed(): void;
 }
@@ -138,6 +139,7 @@ export function createPolling(options: PollingOptions): Polling {
   async function append(updates: readonly Update[]): Promise<void> {
     if (!mayGoOn()) return;
     let appended: Appended;
+    const startedMs = clock.monotonic();
     try {
       appended = await inbox.append(claim, updates);
     } catch (error) {
@@ -148,7 +150,7 @@ export function createPolling(options: PollingOptions): Polling {
     const stuck = next === offset;
     offset = next;
     journal.recover();
-    events.onAppended(appended);
+    events.onAppended(appended, clock.monotonic() - startedMs);
     // A server that sends again what it was told to forget must not be asked without pause.
     if (stuck) await sleep(clock, limits.retryFirstMs, signal);
   }

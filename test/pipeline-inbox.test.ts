@@ -192,3 +192,22 @@ test("while 100,000 updates wait, few bodies are in memory, and in the end no by
   expect([partition.outcomes.size, pipeline["bodies"].bytes, pipeline["extras"].size]).toEqual([100_000, 0, 0]);
   expect(pipeline["lanes"].line(bot).lanes.size).toBe(0);
 }, 60_000);
+
+test("the oldest unsettled update is known by when it was received, also where it was read back without its body", async () => {
+  const { clock, pipeline, partition, say, handle } = rig({}, 2);
+  expect(pipeline.oldestReceivedAt(bot)).toBeUndefined();
+  const recovered = clock.now() - 3_600_000;
+  say(1, 7, "an hour old", { receivedAt: recovered, withBody: false });
+  say(1, 7, "new");
+  await settled();
+  expect(pipeline.oldestReceivedAt(bot)).toBe(recovered);
+  expect(pipeline.oldestReceivedAt(toBotId(2))).toBeUndefined();
+  const { handler, end } = gated();
+  handle(1, handler);
+  await settled();
+  await end("an hour old");
+  expect(pipeline.oldestReceivedAt(bot)).toBe(clock.now());
+  await end("new");
+  expect(pipeline.oldestReceivedAt(bot)).toBeUndefined();
+  expect(partition.stored.size).toBe(0);
+});

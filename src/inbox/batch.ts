@@ -65,8 +65,8 @@ export function storedBy({ appends }: Batch, committed: Committed): Entry[] {
   const entries: Entry[] = [];
   for (const letter of committed.letters) {
     if (letter.kind !== "retried") continue;
-    const { seq, bot, lane } = letter;
-    entries.push({ seq, bot, lane, attempts: 0, suspicion: "none", body: undefined });
+    const { seq, bot, lane, receivedAt } = letter;
+    entries.push({ seq, bot, lane, attempts: 0, suspicion: "none", receivedAt, body: undefined });
   }
   appends.forEach(({ encoded }, at) => {
     const result = committed.appends[at];

@@ -40,7 +40,7 @@ export function freshEntry(encoded: Encoded, place: number, seq: Seq): Entry {
   if (update === undefined || lane === undefined) throw new RangeError(`the batch has no update ${place}`);
   const size = bodies[place]?.length ?? 0;
   const body = { updateId: update.update_id, update, receivedAt, size, sends: noSends };
-  return { seq, bot, lane, attempts: 0, suspicion: "none", body };
+  return { seq, bot, lane, attempts: 0, suspicion: "none", receivedAt, body };
 }
 
 export function entryOf(stored: StoredEntry): Entry {

@@ -26,6 +26,8 @@ export interface Entry {
   /** Handler faults so far. */
   readonly attempts: number;
   readonly suspicion: Suspicion;
+  /** When its batch was received, wall-clock ms; a dead letter that is retried keeps its own. */
+  readonly receivedAt: number;
   /** The body where it is at hand (new entries); else it is fetched by `bodies`. Never mutated by the inbox. */
   readonly body: Body | undefined;
 }

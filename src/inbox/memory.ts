@@ -109,7 +109,8 @@ function openMemory({ durable, limits, deduplicate, now }: MemoryStoreOptions): 
       for (const [seq, row] of durable.entries) {
         if (seq <= after) continue;
         const suspicion: Suspicion = row.alone ? "alone" : seq < durable.suspectBelow ? "suspect" : "none";
-        entries.push({ seq, bot: row.bot, lane: row.lane, attempts: row.attempts, suspicion });
+        const { bot, lane, attempts, receivedAt } = row;
+        entries.push({ seq, bot, lane, attempts, suspicion, receivedAt });
         if (entries.length < max) continue;
         upTo = seq;
         break;
@@ -191,7 +192,8 @@ function applyLetter(durable: MemoryDurable, write: LetterWrite): LetterResult {
   if (updateId === undefined) return { kind: "malformed" };
   if (letter.effectsUnknown && !write.again) return { kind: "effects_unknown" };
   durable.letters.delete(write.id);
-  return { kind: "retried", seq: insert(durable, { bot, updateId, lane, body, receivedAt, sends }), bot, lane };
+  const seq = insert(durable, { bot, updateId, lane, body, receivedAt, sends });
+  return { kind: "retried", seq, bot, lane, receivedAt };
 }
 
 function append(durable: MemoryDurable, write: AppendWrite, now: number, runs: RunLimits | undefined): AppendResult {

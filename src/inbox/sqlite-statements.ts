@@ -40,11 +40,12 @@ export function prepare(db: Database) {
     ),
     oldest: db.query<{ seq: number }, []>("SELECT seq FROM entries ORDER BY seq LIMIT 1"),
     unsettled: db.query<unknown, [number, number]>(
-      `SELECT e.seq, e.bot, e.lane, ifnull(m.attempts, 0), m.alone FROM entries e LEFT JOIN marks m USING (seq)
+      `SELECT e.seq, e.bot, e.lane, e.received_at, ifnull(m.attempts, 0), m.alone FROM entries e LEFT JOIN marks m USING (seq)
        WHERE e.seq > ? ORDER BY e.seq LIMIT ?`,
     ),
-    body: db.query<{ update_id: number; received_at: number; body: string; sends: string | null }, [number]>(
-      `SELECT e.update_id, e.received_at, e.body, m.sends FROM entries e LEFT JOIN marks m USING (seq) WHERE e.seq = ?`,
+    body: db.query<{ updateId: number; receivedAt: number; body: string; sends: string | null }, [number]>(
+      `SELECT e.update_id updateId, e.received_at receivedAt, e.body, m.sends
+       FROM entries e LEFT JOIN marks m USING (seq) WHERE e.seq = ?`,
     ),
     backlog: db.query<unknown, []>("SELECT bot, count(*) FROM entries GROUP BY bot"),
     runs: db.query<{ runs: string }, [number]>("SELECT runs FROM runs WHERE bot = ?"),

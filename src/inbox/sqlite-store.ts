@@ -93,12 +93,14 @@ export class SqliteStore implements SyncStore {
   }
 
   unsettled(after: Seq, max: number): ReturnType<SyncStore["unsettled"]> {
-    const entries = this.#sql.unsettled.values(after, max).map(([seq, bot, lane, attempts, alone]): StoredEntry => ({
+    const rows = this.#sql.unsettled.values(after, max);
+    const entries = rows.map(([seq, bot, lane, receivedAt, attempts, alone]): StoredEntry => ({
       seq: toSeq(Number(seq)),
       bot: toBotId(Number(bot)),
       lane: laneOf(lane),
       attempts: Number(attempts),
       suspicion: alone === 1 ? "alone" : Number(seq) < this.#suspectBelow ? "suspect" : "none",
+      receivedAt: Number(receivedAt),
     }));
     const last = entries.length < max ? toSeq(this.#nextSeq - 1) : entries.at(-1)?.seq;
     return { entries, upTo: last ?? after, settledBelow: this.#settledBelow() };
@@ -107,9 +109,7 @@ export class SqliteStore implements SyncStore {
   bodies(seqs: readonly Seq[]): readonly StoredBody[] {
     return seqs.flatMap((seq) => {
       const row = this.#sql.body.get(seq);
-      if (row === null) return [];
-      const { update_id: updateId, received_at: receivedAt, body, sends } = row;
-      return [{ seq, updateId, receivedAt, body, sends: sends ?? undefined }];
+      return row === null ? [] : [{ ...row, seq, sends: row.sends ?? undefined }];
     });
   }
 
@@ -206,7 +206,7 @@ export class SqliteStore implements SyncStore {
     this.#sql.insert.run(seq, bot, updateId ?? 0, lane, receivedAt, body);
     this.#sql.mark.run(seq, null, null, sends);
     this.#count(bot, 1);
-    return { kind: "retried", seq, bot, lane };
+    return { kind: "retried", seq, bot, lane, receivedAt };
   }
 
   #append({ bot, receivedAt, ids, lanes, bodies, malformed }: AppendWrite, now: number): AppendResult {

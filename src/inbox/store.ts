@@ -90,7 +90,13 @@ export interface AppendResult {
 }
 
 export type LetterResult =
-  | { readonly kind: "retried"; readonly seq: Seq; readonly bot: BotId; readonly lane: LaneKey }
+  | {
+      readonly kind: "retried";
+      readonly seq: Seq;
+      readonly bot: BotId;
+      readonly lane: LaneKey;
+      readonly receivedAt: number;
+    }
   | { readonly kind: "dropped" | "absent" | "effects_unknown" | "malformed" };
 
 export interface StoredEntry {
@@ -99,6 +105,7 @@ export interface StoredEntry {
   readonly lane: LaneKey;
   readonly attempts: number;
   readonly suspicion: Suspicion;
+  readonly receivedAt: number;
 }
 
 export interface Chunk {

@@ -1,15 +1,18 @@
 /** Plain numbers that are counted up for every update, poll and call, and read only when Prometheus asks. */
+import type { Update } from "../ids.ts";
+import type { Appended } from "../inbox/inbox.ts";
 import type { AttemptResult } from "../pipeline-options.ts";
 import type { PollOutcome } from "../polling.ts";
 import type { CallOutcome } from "../telegram/call-error.ts";
 import type { Refused } from "../telegram/flood-rules.ts";
+import type { Histograms } from "./histograms.ts";
 
 /** The counts of one bot. Each call is a few additions: made for every update. */
 export interface BotMetrics {
-  /** A batch is durable: `stored` updates are new, `known` were there before. */
-  appended(stored: number, known: number): void;
+  /** A batch is durable after `ms`. */
+  appended(appended: Appended, ms: number): void;
   /** `handlerMs`: time at work; `sinceReceiptMs`: from the receipt of the update. */
-  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void;
+  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number, update: Update): void;
   polled(outcome: PollOutcome): void;
   /** A batch could not be made durable and is polled again. */
   appendFailed(): void;
@@ -23,6 +26,7 @@ export type Counts<Key extends string> = Record<Key, number>;
 export class BotCounts implements BotMetrics {
   stored = 0;
   known = 0;
+  malformed = 0;
   readonly attempts: Counts<AttemptResult> = {
     done: 0,
     undeliverable: 0,
@@ -35,20 +39,23 @@ export class BotCounts implements BotMetrics {
   failedAppends = 0;
   readonly polls: Counts<PollOutcome> = zeroPolls();
   readonly refusals: Counts<Refused> = { chat: 0, method: 0, bot: 0 };
-  private readonly observe: ((result: AttemptResult, handlerMs: number, sinceReceiptMs: number) => void) | undefined;
+  private readonly observed: Pick<Histograms, "appended" | "attempt"> | undefined;
 
-  constructor(observe: BotCounts["observe"]) {
-    this.observe = observe;
+  /** Undefined: no histograms. */
+  constructor(observed: Pick<Histograms, "appended" | "attempt"> | undefined) {
+    this.observed = observed;
   }
 
-  appended(stored: number, known: number): void {
+  appended({ stored, known, malformed }: Appended, ms: number): void {
     this.stored += stored;
     this.known += known;
+    this.malformed += malformed;
+    this.observed?.appended(ms);
   }
 
-  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number): void {
+  attempt(result: AttemptResult, handlerMs: number, sinceReceiptMs: number, update: Update): void {
     this.attempts[result]++;
-    this.observe?.(result, handlerMs, sinceReceiptMs);
+    this.observed?.attempt(result, handlerMs, sinceReceiptMs, update);
   }
 
   polled(outcome: PollOutcome): void {

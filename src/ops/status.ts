@@ -19,6 +19,8 @@ export interface BotStatus {
   readonly lastPollAt?: number;
   /** Unsettled updates. */
   readonly backlog: number;
+  /** When the oldest of them was received, wall-clock ms, exact to a second or a fiftieth of its age; absent where there is none. */
+  readonly oldestReceivedAt?: number;
   /** What went wrong last, and what to do; absent while nothing is wrong. Holds no secret. */
   readonly error?: string;
 }

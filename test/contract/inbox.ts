@@ -113,6 +113,23 @@ export function inboxContract(
       expect(entries.map((entry) => [entry.attempts, entry.suspicion])).toEqual(entries.map(() => [0, "none"]));
     });
 
+    promise(
+      "an entry tells when its batch was received, as its body does, also after a crash",
+      async (inbox, harness) => {
+        const partition = await open(inbox);
+        const earliest = Date.now();
+        await inbox.append(botClaim(), messages(1, 2));
+        const before = (await take(partition, 2)).map((entry) => entry.receivedAt);
+        expect(Math.min(...before)).toBeGreaterThanOrEqual(earliest);
+        expect(Math.max(...before)).toBeLessThanOrEqual(Date.now());
+        const { partition: after } = await restart(harness);
+        const entries = await take(after, 2);
+        expect(entries.map((entry) => entry.receivedAt)).toEqual(before);
+        const bodies = await after.bodies(entries.map((entry) => entry.seq));
+        expect([...bodies.values()].map((body) => body.receivedAt)).toEqual(before);
+      },
+    );
+
     promise("`next` waits for an entry and hands out at most `max`", async (inbox) => {
       const partition = await open(inbox);
       const waiting = partition.next(2);
@@ -407,8 +424,9 @@ export function inboxContract(
         const [retried] = await take(partition, 1);
         const seq = retried?.seq ?? toSeq(0);
         expect(seq).toBeGreaterThan(entries[2]?.seq ?? 0);
-        expect(retried).toMatchObject({ bot, lane: 1, attempts: 0, suspicion: "none" });
-        expect((await partition.bodies([seq])).get(seq)).toMatchObject({ updateId: 1, sends: [send] });
+        const receivedAt = first?.receivedAt ?? 0;
+        expect(retried).toMatchObject({ bot, lane: 1, attempts: 0, suspicion: "none", receivedAt });
+        expect((await partition.bodies([seq])).get(seq)).toMatchObject({ updateId: 1, sends: [send], receivedAt });
         const { inbox: last, partition: after } = await restart(harness);
         expect(await idsOf(after, await take(after, 2))).toEqual([3, 1]);
         expect(await last.deadLetters.list({ max: 10 })).toEqual([]);

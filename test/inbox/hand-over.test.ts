@@ -92,7 +92,7 @@ test("whatever is stored is handed out once and in order, though answers are lat
 function entry(seq: number, size: number): Entry {
   const update = message(seq);
   const body = { updateId: seq, update, receivedAt: 0, size, sends: [] };
-  return { seq: toSeq(seq), bot: toBotId(1), lane: toLaneKey(1), attempts: 0, suspicion: "none", body };
+  return { seq: toSeq(seq), bot: toBotId(1), lane: toLaneKey(1), attempts: 0, suspicion: "none", receivedAt: 0, body };
 }
 
 test("entries beyond `handoverMaxBytes` of text are handed over without their bodies", async () => {
@@ -125,6 +125,7 @@ test("a backlog far beyond memory is read in chunks of `readMaxEntries`, only as
         lane: toLaneKey(1),
         attempts: 0,
         suspicion: "suspect" as const,
+        receivedAt: 0,
       }));
       return Promise.resolve({ entries, upTo: toSeq(after + count), settledBelow: toSeq(1) });
     },

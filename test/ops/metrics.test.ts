@@ -1,8 +1,13 @@
 import { afterEach, expect, test } from "bun:test";
+import type { Update } from "../../src/ids.ts";
 import type { CallStatus } from "../../src/ops/call-gauges.ts";
 import { createMetrics, type Metrics } from "../../src/ops/metrics.ts";
 import type { Status } from "../../src/ops/status.ts";
+import { readExposition } from "../support/exposition.ts";
 import { statusOf } from "./fixtures/status.ts";
+
+const now = (): number => 1_800_000_000_000;
+const update = { update_id: 1, message: { date: 1_799_999_998 } } as Update;
 
 const made: Metrics[] = [];
 afterEach(() => {
@@ -11,7 +16,7 @@ afterEach(() => {
 
 function metricsOf(status: Partial<Status> = {}, histograms = true, calls?: CallStatus): Metrics {
   const source = { status: () => statusOf(status) };
-  const metrics = createMetrics({ version: "1.2.3", source, calls: () => calls, histograms });
+  const metrics = createMetrics({ version: "1.2.3", source, calls: () => calls, histograms, now });
   made.push(metrics);
   return metrics;
 }
@@ -25,21 +30,25 @@ async function valueOf(metrics: Metrics, series: string): Promise<number | undef
 test("what happened to a bot's updates is counted under its name", async () => {
   const metrics = metricsOf();
   const shop = metrics.bot("shop");
-  shop.appended(3, 1);
-  shop.appended(2, 0);
-  shop.attempt("done", 5, 10);
-  shop.attempt("retry", 5, 10);
-  shop.attempt("dead", 5, 10);
-  shop.attempt("expired", 0, 40_000);
+  shop.appended({ stored: 3, known: 1, malformed: 0 }, 3);
+  shop.appended({ stored: 2, known: 0, malformed: 1 }, 3);
+  shop.attempt("done", 5, 10, update);
+  shop.attempt("retry", 5, 10, update);
+  shop.attempt("dead", 5, 10, update);
+  shop.attempt("undeliverable", 5, 10, update);
+  shop.attempt("expired", 0, 40_000, update);
+  for (const why of ["outage", "outage", "kept"] as const) shop.attempt(why, 5, 10, update);
   shop.polled("updates");
   shop.polled("updates");
   shop.appendFailed();
-  metrics.bot("other").appended(7, 0);
+  metrics.bot("other").appended({ stored: 7, known: 0, malformed: 0 }, 3);
   expect(await valueOf(metrics, 'botfleet_updates_received_total{bot="shop"}')).toBe(5);
   expect(await valueOf(metrics, 'botfleet_updates_duplicate_total{bot="shop"}')).toBe(1);
-  for (const result of ["done", "retry", "dead", "expired"]) {
-    expect(await valueOf(metrics, `botfleet_attempts_total{bot="shop",result="${result}"}`)).toBe(1);
+  for (const end of ["handled", "undeliverable", "retried", "dead", "expired", "malformed"]) {
+    expect([end, await valueOf(metrics, `botfleet_updates_${end}_total{bot="shop"}`)]).toEqual([end, 1]);
   }
+  expect(await valueOf(metrics, 'botfleet_updates_postponed_total{bot="shop",why="outage"}')).toBe(2);
+  expect(await valueOf(metrics, 'botfleet_updates_postponed_total{bot="shop",why="kept"}')).toBe(1);
   expect(await valueOf(metrics, 'botfleet_polls_total{bot="shop",outcome="updates"}')).toBe(2);
   expect(await valueOf(metrics, 'botfleet_append_failures_total{bot="shop"}')).toBe(1);
   expect(await valueOf(metrics, 'botfleet_updates_received_total{bot="other"}')).toBe(7);
@@ -102,10 +111,10 @@ test("of connections that Bun's fetch keeps nothing is told", async () => {
 
 test("a scrape changes no count, and the same name gives the same counts", async () => {
   const metrics = metricsOf();
-  metrics.bot("shop").appended(1, 0);
+  metrics.bot("shop").appended({ stored: 1, known: 0, malformed: 0 }, 3);
   await metrics.text();
-  metrics.bot("shop").appended(1, 0);
-  metrics.called("sendMessage", "ok");
+  metrics.bot("shop").appended({ stored: 1, known: 0, malformed: 0 }, 3);
+  metrics.called("sendMessage", "ok", 5);
   await metrics.text();
   expect(await valueOf(metrics, 'botfleet_updates_received_total{bot="shop"}')).toBe(2);
   expect(await valueOf(metrics, 'botfleet_api_calls_total{method="sendMessage",outcome="ok"}')).toBe(1);
@@ -114,9 +123,9 @@ test("a scrape changes no count, and the same name gives the same counts", async
 test("a percentile up to a minute can be read from the histograms", async () => {
   const metrics = metricsOf();
   const shop = metrics.bot("shop");
-  for (let update = 0; update < 98; update++) shop.attempt("done", 4, 4);
-  shop.attempt("done", 29_000, 59_000);
-  shop.attempt("dead", 31_000, 61_000);
+  for (let count = 0; count < 98; count++) shop.attempt("done", 4, 4, update);
+  shop.attempt("done", 29_000, 59_000, update);
+  shop.attempt("dead", 31_000, 61_000, update);
   const below = (name: string, bound: string) => valueOf(metrics, `botfleet_${name}_bucket{le="${bound}"}`);
   expect([await below("handler_seconds", "0.0025"), await below("handler_seconds", "0.005")]).toEqual([0, 98]);
   expect([await below("handler_seconds", "30"), await below("handler_seconds", "45")]).toEqual([99, 100]);
@@ -126,28 +135,29 @@ test("a percentile up to a minute can be read from the histograms", async () => 
 
 test("an attempt that will be repeated is no end of its update", async () => {
   const metrics = metricsOf();
-  metrics.bot("shop").attempt("retry", 5, 10);
-  metrics.bot("shop").attempt("outage", 5, 10);
+  metrics.bot("shop").attempt("retry", 5, 10, update);
+  metrics.bot("shop").attempt("outage", 5, 10, update);
   expect(await valueOf(metrics, "botfleet_handler_seconds_count")).toBe(2);
   expect(await valueOf(metrics, "botfleet_update_seconds_count")).toBe(0);
 });
 
 test("without histograms everything else is still counted", async () => {
   const metrics = metricsOf({}, false);
-  metrics.bot("shop").attempt("done", 5, 10);
+  metrics.bot("shop").attempt("done", 5, 10, update);
   metrics.flushed(4, 2);
   const text = await metrics.text();
   expect(text).not.toContain("_bucket");
-  expect(text).toContain('botfleet_attempts_total{bot="shop",result="done"} 1');
+  expect(text).toContain('botfleet_updates_handled_total{bot="shop"} 1');
   expect(text).toContain("botfleet_inbox_writes_total 4");
 });
 
 test("methods are counted by name only where they have the form of one, and at most 200 of them", async () => {
   const metrics = metricsOf();
-  metrics.called('evil"} 1\nx{y="', "ok");
-  metrics.called("a".repeat(41), "ok");
-  metrics.called("", "refused");
-  for (let method = 0; method < 1_000; method++) metrics.called(`m${"x".repeat(method % 30)}${nameOf(method)}`, "ok");
+  metrics.called('evil"} 1\nx{y="', "ok", 5);
+  metrics.called("a".repeat(41), "ok", 5);
+  metrics.called("", "refused", 5);
+  for (let method = 0; method < 1_000; method++)
+    metrics.called(`m${"x".repeat(method % 30)}${nameOf(method)}`, "ok", 5);
   const text = await metrics.text();
   expect(text).not.toContain("evil");
   const methods = new Set([...text.matchAll(/api_calls_total\{method="(\w+)"/g)].map((match) => match[1]));
@@ -170,6 +180,7 @@ test("what waits and what is at work comes from the status of the moment", async
     version: "1.2.3",
     histograms: true,
     calls: () => undefined,
+    now,
     source: {
       status: () =>
         statusOf({
@@ -206,12 +217,40 @@ test("the process reports memory, CPU, event loop, files and what it is", async 
   if (process.platform === "linux") expect(await valueOf(metrics, "botfleet_process_open_fds")).toBeGreaterThan(2);
 });
 
-test("every line of the text has the form that Prometheus reads, whatever a bot is called", async () => {
-  const metrics = metricsOf();
-  metrics.bot('a"b\\c\nd').appended(1, 0);
-  metrics.called("getMe", "ok");
+test("the text is read by a strict reader of the format, whatever a bot is called", async () => {
+  const flood = { waitingReplies: 0, waitingBroadcasts: 0, waitingChats: 0, knownChats: 0 };
+  const connections = { open: 6, dialing: 1, idle: 2, calls: 0, polls: 3, waiting: 0, opened: 40 };
+  const bots = [
+    { name: 'a"b\\c\nd', id: 1, state: "polling" as const, since: 0, backlog: 1, oldestReceivedAt: now() - 90_000 },
+  ];
+  const metrics = metricsOf({ bots }, true, { flood, connections });
+  const odd = metrics.bot('a"b\\c\nd');
+  odd.appended({ stored: 1, known: 0, malformed: 0 }, 3);
+  odd.attempt("done", 5, 10, update);
+  odd.polled("updates");
+  odd.tooMany("method");
+  metrics.called("getMe", "ok", 70_000);
+  metrics.retried("flood");
+  metrics.floodWaited("broadcast", "bot", 400_000);
   metrics.flushed(1, 1);
-  const form =
-    /^(?:# (?:HELP|TYPE) .+|botfleet_[a-z_]+(?:\{[a-z]+="(?:[^"\\\n]|\\.)*"(?:,[a-z]+="(?:[^"\\\n]|\\.)*")*\})? [0-9.e+-]+|)$/;
-  for (const line of (await metrics.text()).split("\n")) expect(line).toMatch(form);
+  const families = readExposition(await metrics.text());
+  expect([...families.keys()].filter((name) => !name.startsWith("botfleet_"))).toEqual([]);
+  const [age] = families.get("botfleet_oldest_update_age_seconds")?.samples ?? [];
+  expect(age).toMatchObject({ labels: { bot: 'a\\"b\\\\c\\nd' }, value: 90 });
+});
+
+test("the time since its date is counted of an update that has one, and never below 0", async () => {
+  const metrics = metricsOf();
+  const shop = metrics.bot("shop");
+  const at = now() / 1_000;
+  const dated = [{ date: at - 2 }, { date: at - 400, edit_date: at - 40 }, { date: at + 60 }];
+  for (const message of dated) shop.attempt("done", 1, 1, { update_id: 1, edited_message: message } as Update);
+  for (const date of [undefined, 0, -5, 1.5, Infinity, "today"]) {
+    shop.attempt("done", 1, 1, { update_id: 1, message: { date } } as unknown as Update);
+  }
+  shop.attempt("done", 1, 1, { update_id: 1, business_connection: { date: at - 9 } } as Update);
+  shop.attempt("done", 1, 1, { update_id: 1, callback_query: { message: { date: at - 9 } } } as Update);
+  shop.attempt("retry", 1, 1, update);
+  expect(await valueOf(metrics, "botfleet_update_since_date_seconds_count")).toBe(3);
+  expect(await valueOf(metrics, "botfleet_update_since_date_seconds_sum")).toBe(42);
 });

@@ -1,5 +1,7 @@
 /** The three bots of the start test, and what is to become of each update they get. */
 import { join } from "node:path";
+import { BotError, GrammyError } from "grammy";
+import type { ApiResponse } from "grammy/types";
 import { loadModule } from "../../src/bots/catalog.ts";
 import { systemClock } from "../../src/clock.ts";
 import { laneOf, payloadOf, type Update } from "../../src/ids.ts";
@@ -24,6 +26,8 @@ export interface Delivery {
   /** JSON texts in the order of delivery. */
   readonly updates: readonly string[];
   readonly done: number;
+  /** Those whose chat Telegram refuses to be written to. */
+  readonly undeliverable: number;
   /** `update_id`s that were delivered before. */
   readonly known: number;
   /** JSON texts that are no updates, as they are written down. */
@@ -53,6 +57,7 @@ export async function deliveryFor({ module }: FleetBot, texts: readonly string[]
   let expired = 0;
   const seen = new Set<number>();
   let done = 0;
+  let undeliverable = 0;
   let known = 0;
   for (const text of rising(texts)) {
     const update = JSON.parse(text) as Update | null;
@@ -62,17 +67,29 @@ export async function deliveryFor({ module }: FleetBot, texts: readonly string[]
     else {
       const lane = String(laneOf(update));
       const isLate = failing.has(lane) && isInline(update);
-      const isHandled = await succeeds(handle(update));
-      if (!isHandled && failing.has(lane)) continue;
-      if (!isHandled) failing.add(lane);
-      if (isLate || (!isHandled && isInline(update))) expired++;
-      else if (isHandled) done++;
-      else dead.push(update.update_id);
+      const error = await errorOf(handle(update));
+      const isShut = isShutOut(error, lane);
+      const isFailing = error !== undefined && !isShut;
+      if (isFailing && failing.has(lane)) continue;
+      if (isFailing) failing.add(lane);
+      if (isLate || (isFailing && isInline(update))) expired++;
+      else if (isShut) undeliverable++;
+      else if (isFailing) dead.push(update.update_id);
+      else done++;
     }
     if (isUsable(update)) seen.add(update.update_id);
     updates.push(text);
   }
-  return { updates, done, known, malformed: [...malformed], dead, expired, retries: failing.size * retriesMax };
+  return {
+    updates,
+    done,
+    undeliverable,
+    known,
+    malformed: [...malformed],
+    dead,
+    expired,
+    retries: failing.size * retriesMax,
+  };
 }
 
 /** As Telegram numbers them: a lower number that comes after a higher one was there before. First those whose number it could not give. */
@@ -95,8 +112,10 @@ function createTrial(): { deliver(text: string): void; answer(call: Call): Promi
     async answer({ method, payload }) {
       const sent = JSON.parse(JSON.stringify(payload)) as Record<string, unknown>;
       const reply = await api.call(token, method, sent);
-      if (reply.kind !== "answer" || reply.status !== 200) throw new Error(`${method} is refused`);
-      return (JSON.parse(reply.body) as { readonly result: unknown }).result;
+      if (reply.kind !== "answer") throw new Error(`${method} is not answered`);
+      const answer = JSON.parse(reply.body) as ApiResponse<unknown>;
+      if (!answer.ok) throw new GrammyError(`${method} is refused`, answer, method, sent);
+      return answer.result;
     },
   };
 }
@@ -109,9 +128,16 @@ function isUsable(update: Update | null): update is Update {
   return Number.isSafeInteger(update?.update_id) && (update?.update_id ?? -1) >= 0;
 }
 
-async function succeeds(handled: Promise<void>): Promise<boolean> {
+async function errorOf(handled: Promise<void>): Promise<unknown> {
   return await handled.then(
-    () => true,
-    () => false,
+    () => undefined,
+    (error: unknown) => error ?? new Error("nothing"),
   );
+}
+
+/** Telegram knows no such chat, or the person has blocked the bot: for the chat that the update came from. */
+function isShutOut(error: unknown, lane: string): boolean {
+  const refusal = error instanceof BotError ? error.error : error;
+  if (!(refusal instanceof GrammyError) || String(refusal.payload["chat_id"]) !== lane) return false;
+  return refusal.error_code === 403 || refusal.description.includes("chat not found");
 }

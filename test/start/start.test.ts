@@ -72,17 +72,21 @@ async function expectCounted(process: BotfleetProcess, deliveries: readonly Deli
   const counted = fleet.map(({ name }) => ({
     received: count("updates_received_total", `{bot="${name}"}`),
     duplicate: count("updates_duplicate_total", `{bot="${name}"}`),
-    done: count("attempts_total", `{bot="${name}",result="done"}`),
-    dead: count("attempts_total", `{bot="${name}",result="dead"}`),
-    retry: count("attempts_total", `{bot="${name}",result="retry"}`),
-    expired: count("attempts_total", `{bot="${name}",result="expired"}`),
+    malformed: count("updates_malformed_total", `{bot="${name}"}`),
+    done: count("updates_handled_total", `{bot="${name}"}`),
+    undeliverable: count("updates_undeliverable_total", `{bot="${name}"}`),
+    dead: count("updates_dead_total", `{bot="${name}"}`),
+    retry: count("updates_retried_total", `{bot="${name}"}`),
+    expired: count("updates_expired_total", `{bot="${name}"}`),
     backlog: count("backlog_updates", `{bot="${name}"}`),
   }));
   expect(counted).toEqual(
-    deliveries.map(({ done, dead, expired, known, retries }) => ({
-      received: done + dead.length + expired,
+    deliveries.map(({ done, undeliverable, dead, expired, known, malformed, retries }) => ({
+      received: done + undeliverable + dead.length + expired,
       duplicate: known,
+      malformed: malformed.length,
       done,
+      undeliverable,
       dead: dead.length,
       retry: retries,
       expired,

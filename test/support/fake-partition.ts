@@ -60,7 +60,7 @@ export class FakePartition implements Partition {
     this.stored.set(seq, { json, receivedAt: added.receivedAt, attempts, started: false, sends });
     const lane = added.lane ?? laneOf(added.update);
     const body = added.withBody === false ? undefined : this.bodyOf(seq);
-    this.arrived.push({ seq, bot: added.bot, lane, attempts, suspicion, body });
+    this.arrived.push({ seq, bot: added.bot, lane, attempts, suspicion, receivedAt: added.receivedAt, body });
     this.wake?.();
     return seq;
   }

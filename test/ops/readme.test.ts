@@ -1,0 +1,25 @@
+import { expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createMetrics } from "../../src/ops/metrics.ts";
+import { readExposition } from "../support/exposition.ts";
+import { statusOf } from "./fixtures/status.ts";
+
+const readme = readFileSync(join(import.meta.dir, "../../README.md"), "utf8");
+
+test("the table in README.md names every metric, its type and its meaning, and no other", async () => {
+  const source = { status: () => statusOf() };
+  const metrics = createMetrics({ version: "1.2.3", source, calls: () => undefined, histograms: true, now: Date.now });
+  const families = readExposition(await metrics.text());
+  metrics.stop();
+  const rows = Array.from(readme.matchAll(/^\| `(botfleet_\w+)` +\| (\w+) +\|[^|]*\| (.+?) +\|$/gm));
+  expect(rows.map(([, name = "", type = "", help = ""]) => ({ name, type, help }))).toEqual(
+    [...families.values()].map(({ name, type, help }) => ({ name, type, help })),
+  );
+});
+
+test("every metric that README.md names elsewhere exists", () => {
+  const table = new Set(Array.from(readme.matchAll(/^\| `(botfleet_\w+)`/gm), ([, name]) => name ?? ""));
+  const named = Array.from(readme.matchAll(/botfleet_\w+/g), ([name]) => name.replace(/_bucket$/, ""));
+  expect(named.filter((name) => !table.has(name))).toEqual([]);
+});
