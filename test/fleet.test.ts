@@ -22,6 +22,7 @@ import type { Answer } from "../src/telegram/answers.ts";
 import { startSimulator } from "../src/simulator/server.ts";
 import type { Client } from "../src/telegram/client.ts";
 import { startBotfleetProcess } from "./support/botfleet-process.ts";
+import { readExposition } from "./support/exposition.ts";
 import { FakeClock, settled } from "./support/fake-clock.ts";
 
 type Step = Answer | Error | "hang";
@@ -440,7 +441,14 @@ test("400 bots in one real process all poll within 60 s at the default spread, a
     const cost = await costOf(botfleet.pid);
     for (const token of tokens) api.people.person(7).say(token, "hello");
     expect(await eventually(() => api.journal.counts().sendsOk === count, 20_000)).toBe(true);
-    console.log("400 bots", { pollingAfterMs, ...cost, connections: simulator.connections() });
+    const scrapedAt = performance.now();
+    const { text } = await botfleet.page("/metrics");
+    const scrapeMs = Math.round(performance.now() - scrapedAt);
+    const connections = simulator.connections();
+    console.log("400 bots", { pollingAfterMs, ...cost, connections, scrapeMs, metricsBytes: text.length });
+    expect(readExposition(text).get("botfleet_updates_received_total")?.samples).toHaveLength(count);
+    // What a scraper takes every few seconds must not grow unseen.
+    expect(text.length).toBeLessThan(count * 2_000);
     const ready = await botfleet.page("/ready");
     expect(ready.status).toBe(200);
     botfleet.kill("SIGTERM");
