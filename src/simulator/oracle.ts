@@ -23,7 +23,7 @@ export interface OracleReport {
   /** Answers to messages nobody sent, or in another chat. */
   readonly strange: number;
   /** Time from message to first answer, ms; percentiles of an even sample. */
-  readonly latency: { readonly p50Ms: number; readonly p99Ms: number; readonly maxMs: number };
+  readonly latency: Readonly<Record<"p50Ms" | "p95Ms" | "p99Ms" | "maxMs", number>>;
   /** The first few faults in words, for whoever must find out why; lost ones included. */
   readonly examples: readonly string[];
 }
@@ -83,7 +83,7 @@ export class Oracle {
       reordered: this.#reordered,
       doubled: this.#doubled,
       strange: this.#strange,
-      latency: { p50Ms: at(0.5), p99Ms: at(0.99), maxMs: this.#maxMs },
+      latency: { p50Ms: at(0.5), p95Ms: at(0.95), p99Ms: at(0.99), maxMs: this.#maxMs },
       examples: [...this.#examples, ...this.#lost(examplesMax - this.#examples.length)],
     };
   }
