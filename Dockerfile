@@ -12,7 +12,7 @@ COPY config ./config
 COPY src ./src
 # The folder belongs to the user that runs, so that a new volume on it does as well.
 RUN mkdir /data && chown bun:bun /data
-ENV NODE_ENV=production BUN_CONFIG_MAX_HTTP_REQUESTS=4096 DATA_DIR=/data
+ENV NODE_ENV=production BUN_CONFIG_MAX_HTTP_REQUESTS=4096 MIMALLOC_PURGE_HOLES=0 DATA_DIR=/data
 USER bun
 VOLUME /data
 EXPOSE 3001

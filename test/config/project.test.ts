@@ -58,6 +58,12 @@ describe("the image", () => {
     expect(manifest.scripts.start).toStartWith(setting);
   });
 
+  test("keeps freed memory for the next updates instead of giving it back page by page, as `bun run start`", () => {
+    const setting = "MIMALLOC_PURGE_HOLES=0";
+    expect(of("ENV").join(" ")).toContain(setting);
+    expect(manifest.scripts.start).toContain(` ${setting} `);
+  });
+
   test("holds the locked production dependencies and nothing that is not needed to run", () => {
     expect(of("RUN")[0]).toBe("bun install --frozen-lockfile --production --ignore-scripts");
     const [, ...sent] = textOf(".dockerignore")
