@@ -1,10 +1,12 @@
 /**
  * CPU of a call: bare `fetch` against the transport and against a whole call through grammY's Api, within an attempt.
  *
- *     bun bench/client.ts [calls per round, default 4000]
+ *     bun run bench:client [--calls 4000] [--json]
  *
- * The server is a process of its own that answers at once; rounds of all variants are interleaved. CPU of this process alone.
+ * The server is a process of its own that answers at once; rounds of all variants are interleaved. CPU of this process alone. `ratio` = grammY over
+ * the client / stock grammY.
  */
+import { parseArgs } from "node:util";
 import { Api } from "grammy";
 import { createAbortListeners } from "../src/abort-listeners.ts";
 import { createAttemptScope } from "../src/attempts.ts";
@@ -18,6 +20,14 @@ import { createFloodControl } from "../src/telegram/flood-control.ts";
 import { createFloodRoom } from "../src/telegram/flood-port.ts";
 import { createFetchTransport } from "../src/telegram/fetch-transport.ts";
 
+const { values } = parseArgs({
+  options: {
+    calls: { type: "string", default: "4000" },
+    json: { type: "boolean", default: false },
+    // The process that answers.
+    serve: { type: "boolean", default: false },
+  },
+});
 const concurrency = 16;
 const rounds = 15;
 const text = "a message of the usual length, give or take";
@@ -32,7 +42,7 @@ const answer = JSON.stringify({
   },
 });
 
-if (process.argv[2] === "serve") {
+if (values.serve) {
   const server = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
@@ -43,11 +53,11 @@ if (process.argv[2] === "serve") {
   });
   console.log(server.port);
 } else {
-  await compare(Number(process.argv[2] ?? 4_000));
+  await compare(Number(values.calls));
 }
 
 async function compare(calls: number): Promise<void> {
-  const server = Bun.spawn([process.execPath, import.meta.path, "serve"], { stdout: "pipe" });
+  const server = Bun.spawn([process.execPath, import.meta.path, "--serve"], { stdout: "pipe" });
   const { value } = await server.stdout.getReader().read();
   const spent = new Map<string, number[]>();
   const calling = Object.entries(variants(`http://127.0.0.1:${Number(new TextDecoder().decode(value))}`));
@@ -59,11 +69,15 @@ async function compare(calls: number): Promise<void> {
     }
   }
   server.kill();
+  const medians: Record<string, number> = {};
   for (const [name, all] of spent) {
     const sorted = all.sort((a, b) => a - b);
     const median = sorted[sorted.length >> 1] ?? 0;
+    medians[name] = median;
     console.log(`${name.padEnd(26)} median ${median.toFixed(1)} µs  least ${sorted[0]?.toFixed(1)} µs`);
   }
+  const ratio = (medians["grammY over the client"] ?? Number.NaN) / (medians["grammY, stock"] ?? Number.NaN);
+  if (values.json) console.log(JSON.stringify({ ratio, cpuUs: medians }));
 }
 
 /** CPU of one call, µs. */

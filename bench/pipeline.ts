@@ -5,7 +5,8 @@
  *
  * Simulator and both bots are processes of their own; the sides take turns, round by round, under the same load (500 messages in flight
  * over 1,000 chats). Flood control counts every message against limits that are too high to hold any back. CPU is what the system
- * charged to the bot's process, all its threads. `ratio` = botfleet / stock, of the medians.
+ * charged to the bot's process, all its threads. botfleet runs in the environment of `bun run start`,
+ * the stock bot in that of `bun bot.ts`, but for the number of HTTP requests. `ratio` = botfleet / stock, of the medians.
  */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
