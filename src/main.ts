@@ -19,6 +19,7 @@ import { checkMachine, openFilesOf } from "./ops/machine.ts";
 import { startWatchdog } from "./ops/watchdog.ts";
 
 const configurationFault = 78;
+const bareSecretMinChars = 16;
 /** Lines for a slow reader of the log, characters. */
 const logBufferMaxChars = 4 * 1024 * 1024;
 const heartbeatMs = 250;
@@ -182,7 +183,11 @@ function warn(settings: Settings, log: Log): void {
 function secretsIn(settings: Settings): readonly string[] {
   const { adminToken } = settings.sidecar;
   const uris = [settings.mongodb?.uri, settings.redis.url, settings.redis.cacheUrl].filter((uri) => uri !== undefined);
-  const tokens = settings.bots.map(({ token }) => token as string);
+  // What stands behind the colon is the secret, and a module's own words may hold it alone. A short one would be found inside of words.
+  const tokens = settings.bots.flatMap(({ token }): readonly string[] => {
+    const secret = token.slice(token.indexOf(":") + 1);
+    return secret.length < bareSecretMinChars ? [token] : [token, secret];
+  });
   return [...tokens, ...uris, ...uris.flatMap(passwordIn), ...(adminToken === undefined ? [] : [adminToken])];
 }
 

@@ -12,25 +12,26 @@ export function preventsEffect(spec: FaultSpec): boolean {
 export function faultReply(spec: FaultSpec, truth: Reply | undefined): Reply {
   switch (spec.kind) {
     case "429":
-      return tooManyRequests(spec.retryAfter ?? 1);
+      return tooManyRequests(spec.retryAfter ?? 1, spec.words);
     case "500":
-      return refusal(500, words.restart);
+      return refusal(500, spec.words ?? words.restart);
     case "502-html":
-      return badGateway;
+      return spec.words === undefined ? badGateway : { ...badGateway, body: `<html>${spec.words}</html>` };
     case "401":
-      return refusal(401, words.unauthorized);
+      return refusal(401, spec.words ?? words.unauthorized);
     case "403":
-      return refusal(403, words.blocked);
+      return refusal(403, spec.words ?? words.blocked);
     case "404":
-      return refusal(404, words.notFound);
+      return refusal(404, spec.words ?? words.notFound);
     case "409":
-      return refusal(409, words.otherPoll);
+      return refusal(409, spec.words ?? words.otherPoll);
     case "hang":
     case "reset":
     case "refused":
       return { kind: spec.kind };
     case "truncated": {
-      const whole: Answer = truth?.kind === "answer" ? truth : ok("true");
+      const whole: Answer =
+        truth?.kind === "answer" && spec.words === undefined ? truth : ok(JSON.stringify(spec.words ?? true));
       return { ...whole, kind: "truncated" };
     }
     case "delay":
@@ -38,6 +39,11 @@ export function faultReply(spec: FaultSpec, truth: Reply | undefined): Reply {
     case "empty":
       return { kind: "answer", status: 200, headers: {}, body: "" };
     case "not-json":
-      return { kind: "answer", status: 200, headers: { "Content-Type": "text/html" }, body: "<html>Welcome</html>" };
+      return {
+        kind: "answer",
+        status: 200,
+        headers: { "Content-Type": "text/html" },
+        body: `<html>${spec.words ?? "Welcome"}</html>`,
+      };
   }
 }

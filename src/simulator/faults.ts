@@ -59,6 +59,8 @@ export interface FaultSpec {
   readonly retryAfter?: number;
   /** For `delay`, ms; default 1,000. */
   readonly delayMs?: number;
+  /** What stands in the answer instead of Telegram's own words, where the kind has an answer; for HTML and `truncated` its content. */
+  readonly words?: string;
 }
 
 export interface PlannedFault {

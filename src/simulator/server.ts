@@ -89,7 +89,9 @@ function handler(api: BotApi, control: Control): Handler {
     const query = target.indexOf("?");
     const path = query < 0 ? target : target.slice(0, query);
     const own = path.startsWith("/simulator/");
-    const slash = path.startsWith("/bot") ? path.indexOf("/", 4) : -1;
+    // A server of one's own may stand below a path.
+    const botAt = path.lastIndexOf("/bot");
+    const slash = botAt < 0 ? -1 : path.indexOf("/", botAt + 4);
     if (!own && slash < 0) {
       respond(notFound);
       return idle;
@@ -102,7 +104,7 @@ function handler(api: BotApi, control: Control): Handler {
       void control(request.method, path.slice("/simulator/".length), payload).then(respond);
       return idle;
     }
-    const token = path.slice(4, slash);
+    const token = path.slice(botAt + 4, slash);
     return api.serve(token.includes("%") ? unescaped(token) : token, path.slice(slash + 1), payload, respond);
   };
 }

@@ -52,8 +52,9 @@ export function refusal(status: number, description: string, parameters?: Refusa
   return { kind: "answer", status, headers, body };
 }
 
-export function tooManyRequests(retryAfterS: number): Answer {
-  return refusal(429, `Too Many Requests: retry after ${retryAfterS}`, { retry_after: retryAfterS });
+export function tooManyRequests(retryAfterS: number, description?: string): Answer {
+  const words = description ?? `Too Many Requests: retry after ${retryAfterS}`;
+  return refusal(429, words, { retry_after: retryAfterS });
 }
 
 /** Descriptions used in more than one place, word for word. */
