@@ -119,6 +119,7 @@ class Assembly implements Botfleet {
         settings,
         limits,
         modules,
+        users: undefined,
         clock,
         random,
         log,

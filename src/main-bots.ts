@@ -14,6 +14,7 @@ import { createFloodControl } from "./telegram/flood-control.ts";
 import { createFloodRoom, type FloodControl, type FloodRoom, type FloodStatus } from "./telegram/flood-port.ts";
 import { createFetchTransport } from "./telegram/fetch-transport.ts";
 import { createOwnTransport } from "./telegram/transport.ts";
+import type { Users } from "./users/users.ts";
 import type { BotSettings } from "../config/bots-file.ts";
 import type { Limits } from "../config/limits.ts";
 import type { Settings } from "../config/settings.ts";
@@ -23,6 +24,8 @@ export interface FleetBotsOptions {
   readonly limits: Limits;
   /** The module of each bot, by its name in the settings. */
   readonly modules: ReadonlyMap<string, BotModule>;
+  /** Undefined where no module uses them. */
+  readonly users: Users | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -74,7 +77,7 @@ interface Made {
 }
 
 function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Shared): Made {
-  const { limits, modules, clock, random, scope, metrics } = options;
+  const { settings, limits, modules, users, clock, random, scope, metrics } = options;
   const { id, name, token, apiRoot } = bot;
   const module = modules.get(bot.module);
   if (module === undefined) throw new Error(`module ${bot.module} was not loaded`);
@@ -110,7 +113,18 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
     name,
     client,
     updates: module.updates,
-    createHandler: (me) => createHostedBot({ name, client, module, me, log, now: () => clock.now() }),
+    createHandler: (me) =>
+      createHostedBot({
+        name,
+        client,
+        module,
+        me,
+        log,
+        users,
+        rateLimit: settings.rateLimit,
+        now: () => clock.now(),
+        count: (event) => counts.happened(event),
+      }),
     events: {
       onPoll: (outcome) => counts.polled(outcome),
       onAppended: (appended, ms) => {

@@ -1,17 +1,22 @@
 /**
- * What a bot module is given and must offer. A module is a file with two exports:
+ * What a bot module is given and must offer. A module is a file with two exports, and a third where it uses what is not free:
  *
  *     export const updates = ["message", "callback_query"];        // Telegram's names; always sent as `allowed_updates`
+ *     export const uses = ["users"];                               // absent: nothing
  *     export default (given: Given) => new Composer<Context>();    // or the Composer itself
  *
  * A bot is ordinary grammY middleware; any grammY plugin works. It knows nothing of inbox, lanes, leases or databases. It is no
  * `Bot`: token, client and polling are botfleet's. What it keeps in memory is its own: other instances and the next start know
- * nothing of it.
+ * nothing of it; what is to last belongs into `given.users`.
  */
 import type { Composer, Context } from "grammy";
 import type { Update as TelegramUpdate, UserFromGetMe } from "grammy/types";
+import type { Users } from "../users/users.ts";
 
 export type UpdateKind = Exclude<keyof TelegramUpdate, "update_id">;
+
+/** What a module may use and has to name first: it needs a store, which is opened only where a bot asks for it. */
+export type Use = "users";
 
 /** What every bot is given. */
 export interface Given {
@@ -21,6 +26,21 @@ export interface Given {
   readonly log: BotLog;
   /** Wall-clock ms; a bot asks this instead of `Date.now` so that its tests can move time. */
   readonly now: () => number;
+  /** The users of the whole fleet. Throws `module_invalid` where the module does not name `users` in its `uses`. */
+  readonly users: Users;
+  /** What one user may send, for the module to hold to; undefined: no limit (`RATE_LIMIT_*`). */
+  readonly rateLimit: RateLimit | undefined;
+  /**
+   * Counts an event of this bot in `botfleet_bot_events_total`. `event` is one of a few words of the module's own (`a-z`, digits and `_`, at
+   * most 40), never made of what an update holds: of a bot's words the first 50 are counted by name, all others as `other`.
+   */
+  readonly count: (event: string) => void;
+}
+
+export interface RateLimit {
+  readonly windowMs: number;
+  /** Updates of one user in a window. */
+  readonly maxRequests: number;
 }
 
 export interface BotLog {
@@ -33,5 +53,7 @@ export type BotFactory = (given: Given) => Composer<Context> | Promise<Composer<
 export interface BotModule {
   /** Kinds of update this bot wants. Kinds that this botfleet does not know yet are allowed. */
   readonly updates: readonly (UpdateKind | (string & {}))[];
+  /** Absent: nothing. */
+  readonly uses?: readonly Use[];
   readonly create: BotFactory;
 }

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Composer, Context } from "grammy";
 import { Fault } from "../faults.ts";
-import type { BotFactory, BotModule, Given } from "./bot.ts";
+import type { BotFactory, BotModule, Given, Use } from "./bot.ts";
 import * as echo from "./echo.ts";
 
 const builtIn: ReadonlyMap<string, Exports> = new Map([["echo", echo]]);
@@ -15,6 +15,7 @@ type Exports = Readonly<Record<string, unknown>>;
 const updatesMax = 100;
 const updateForm = /^[a-z][a-z_]{0,62}[a-z]$/;
 const errorMaxChars = 500;
+const usable: readonly Use[] = ["users"];
 
 /**
  * Loads a module. `nameOrPath`: the name of a built-in module, or a path, absolute or relative to `cwd`. Each file is run once in a
@@ -56,13 +57,15 @@ async function importFile(path: string): Promise<Exports> {
 
 function moduleOf(exports: Exports, file: string): BotModule {
   const updates = updatesOf(exports["updates"], file);
+  const uses = usesOf(exports["uses"], file);
   const made = exports["default"];
   if (typeof made !== "function") {
     const composer = composerOf(made, "its default export", file);
-    return { updates, create: () => composer };
+    return { updates, uses, create: () => composer };
   }
   return {
     updates,
+    uses,
     async create(given: Given) {
       let composer: unknown;
       try {
@@ -89,6 +92,14 @@ function updateOf(kind: unknown, file: string): string {
   if (typeof kind === "string" && updateForm.test(kind) && kind !== "update_id") return kind;
   const shown = typeof kind === "string" ? JSON.stringify(kind.slice(0, 80)) : typeof kind;
   throw invalid(file, `its export \`updates\` holds ${shown}, which is no name of an update such as "message"`);
+}
+
+function usesOf(exported: unknown, file: string): readonly Use[] {
+  if (exported === undefined) return [];
+  const isUse = (value: unknown): value is Use => (usable as readonly unknown[]).includes(value);
+  if (Array.isArray(exported) && exported.every(isUse)) return [...new Set(exported)];
+  const names = usable.map((name) => JSON.stringify(name)).join(", ");
+  throw invalid(file, `its export \`uses\` must be a list of what it uses, of ${names} alone`);
 }
 
 /** By its shape: a module may bring its own copy of grammY, whose classes are not ours. */

@@ -1,21 +1,17 @@
 /** Runs a module's middleware as one bot: a grammY Bot whose calls go through botfleet's client, and whose updates come from the inbox. */
 import { Bot, BotError } from "grammy";
-import type { UserFromGetMe } from "grammy/types";
 import { Fault, faultOf } from "../faults.ts";
 import type { Update } from "../ids.ts";
 import type { Client } from "../telegram/client.ts";
 import { createRedactor, type Redactor } from "../telegram/redactor.ts";
-import type { BotLog, BotModule } from "./bot.ts";
+import type { Users } from "../users/users.ts";
+import type { BotModule, Given } from "./bot.ts";
 
-export interface HostedBotOptions {
-  /** The configured name. */
-  readonly name: string;
+export interface HostedBotOptions extends Pick<Given, "name" | "me" | "log" | "now" | "rateLimit" | "count"> {
   readonly client: Pick<Client, "token" | "transformer" | "apiOptions">;
   readonly module: BotModule;
-  readonly me: UserFromGetMe;
-  readonly log: BotLog;
-  /** Wall-clock ms. */
-  readonly now: () => number;
+  /** Undefined: for modules that do not use them. */
+  readonly users: Users | undefined;
 }
 
 export interface HostedBot {
@@ -26,12 +22,13 @@ export interface HostedBot {
   handle(update: Update): Promise<void>;
 }
 
-/** Rejects with `module_invalid` where the module cannot make its middleware. */
-export async function createHostedBot({ name, client, module, me, log, now }: HostedBotOptions): Promise<HostedBot> {
+/** Rejects with `module_invalid` where the module cannot make its middleware, or uses what there is not. */
+export async function createHostedBot(options: HostedBotOptions): Promise<HostedBot> {
+  const { client, module, me } = options;
   const bot = new Bot(client.token, { botInfo: me, client: client.apiOptions });
   // Before anything of the module: what plugins install wraps the client, and nothing gets past it.
   bot.api.config.use(client.transformer);
-  bot.use(await module.create({ name, me, log, now }));
+  bot.use(await module.create(givenOf(options)));
   const redactor = createRedactor(client.token);
   return {
     handle: (update) =>
@@ -39,6 +36,21 @@ export async function createHostedBot({ name, client, module, me, log, now }: Ho
         throw withoutToken(error instanceof BotError ? error.error : error, redactor);
       }),
   };
+}
+
+function givenOf({ name, me, log, now, rateLimit, count, module, users }: HostedBotOptions): Given {
+  const given = { name, me, log, now, rateLimit, count };
+  if (module.uses?.includes("users") === true) {
+    if (users !== undefined) return { ...given, users };
+    throw new Fault("module_invalid", `Bot ${name}: its module uses \`users\`, and there is no store of users.`);
+  }
+  // Not enumerable: a module may copy what it is given.
+  return Object.defineProperty(given as Given, "users", {
+    get() {
+      const words = 'its module touches `given.users` without `export const uses = ["users"]`';
+      throw new Fault("module_invalid", `Bot ${name}: ${words}.`);
+    },
+  });
 }
 
 const depthMax = 6;

@@ -49,6 +49,9 @@ export function addBotCounters(registry: Registry, bots: ReadonlyMap<string, Bot
   counter("append_failures_total", "Batches that could not be made durable.", ["bot"], (into, bot, counts) =>
     into.inc({ bot }, counts.failedAppends),
   );
+  counter("bot_events_total", "What the bot's module counts.", ["bot", "event"], (into, bot, { events }) => {
+    for (const [event, count] of events) into.inc({ bot, event }, count);
+  });
 }
 
 type CountsOf = Readonly<Record<string, number>>;

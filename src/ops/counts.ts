@@ -18,10 +18,16 @@ export interface BotMetrics {
   appendFailed(): void;
   /** A call was answered with a 429. */
   tooMany(whom: Refused): void;
+  /** Something that the module counts happened, by the module's own word for it; beyond its first 50 words it is counted as `other`. */
+  happened(event: string): void;
 }
 
 /** A number for each word of a closed set. */
 export type Counts<Key extends string> = Record<Key, number>;
+
+/** Distinct events of a bot that are counted by name. */
+const eventsMax = 50;
+const eventForm = /^[a-z][a-z0-9_]{0,39}$/;
 
 export class BotCounts implements BotMetrics {
   stored = 0;
@@ -39,6 +45,7 @@ export class BotCounts implements BotMetrics {
   failedAppends = 0;
   readonly polls: Counts<PollOutcome> = zeroPolls();
   readonly refusals: Counts<Refused> = { chat: 0, method: 0, bot: 0 };
+  readonly events = new Map<string, number>();
   private readonly observed: Pick<Histograms, "appended" | "attempt"> | undefined;
 
   /** Undefined: no histograms. */
@@ -68,6 +75,16 @@ export class BotCounts implements BotMetrics {
 
   tooMany(whom: Refused): void {
     this.refusals[whom]++;
+  }
+
+  happened(event: string): void {
+    const known = this.events.get(event);
+    if (known !== undefined) {
+      this.events.set(event, known + 1);
+      return;
+    }
+    const name = this.events.size < eventsMax && eventForm.test(event) ? event : "other";
+    this.events.set(name, (this.events.get(name) ?? 0) + 1);
   }
 }
 

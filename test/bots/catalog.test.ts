@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { loadModule } from "../../src/bots/catalog.ts";
 import type { Given } from "../../src/bots/bot.ts";
 import { Fault } from "../../src/faults.ts";
+import type { Users } from "../../src/users/users.ts";
 import { host, me, textUpdate } from "./fixtures/scripted.ts";
 
 const folders: string[] = [];
@@ -29,7 +30,15 @@ async function faultFrom(of: Promise<unknown>): Promise<string> {
   return (error as Fault).message;
 }
 
-const given: Given = { name: "shop", me, log: { info() {}, warn() {} }, now: () => 0 };
+const given: Given = {
+  name: "shop",
+  me,
+  log: { info() {}, warn() {} },
+  now: () => 0,
+  users: {} as Users,
+  rateLimit: undefined,
+  count() {},
+};
 const composer = "{ middleware: () => (ctx, next) => next() }";
 
 test("a module outside of botfleet is loaded by a path relative to the working directory, and by an absolute one", async () => {
@@ -76,6 +85,16 @@ const broken: readonly (readonly [string, string, RegExp])[] = [
   ],
   ["wants a number", `export const updates = [1]; export default ${composer};`, /holds number, which/],
   ["wants update_id", `export const updates = ["update_id"]; export default ${composer};`, /holds "update_id", which/],
+  [
+    "names what nobody can use",
+    `export const updates = ["message"]; export const uses = ["users", "secrets"]; export default ${composer};`,
+    /`uses` must be a list of what it uses, of "users" alone/,
+  ],
+  [
+    "exports text as `uses`",
+    `export const updates = ["message"]; export const uses = "users"; export default ${composer};`,
+    /`uses` must be a list/,
+  ],
   ["has no default export", `export const updates = ["message"];`, /its default export must be a grammY Composer/],
   [
     "exports a Bot",
@@ -126,6 +145,6 @@ test("a Composer may be exported as it is, and a kind named twice is asked for o
     "shop.ts": `export const updates = ["message", "message"]; export default ${composer};`,
   });
   const module = await loadModule("shop.ts", folder);
-  expect(module.updates).toEqual(["message"]);
+  expect([module.updates, module.uses]).toEqual([["message"], []]);
   expect(typeof (await module.create(given)).middleware).toBe("function");
 });

@@ -1,9 +1,10 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { Composer, type Context, GrammyError } from "grammy";
-import type { BotModule } from "../../src/bots/bot.ts";
+import type { BotModule, Given } from "../../src/bots/bot.ts";
 import { loadModule } from "../../src/bots/catalog.ts";
 import { Fault, faultOf } from "../../src/faults.ts";
+import type { Users } from "../../src/users/users.ts";
 import { host, me, pressUpdate, secret, textUpdate } from "./fixtures/scripted.ts";
 
 /** A module with one handler for texts. */
@@ -91,6 +92,27 @@ test("a module is given its name, its identity and a clock, and each bot gets mi
   await host(module);
   const each = ["shop", me, 1_800_000_000_000];
   expect(given).toEqual([each, each]);
+});
+
+test("a module that names `users` is given them, and one that does not is told to when it touches them", async () => {
+  const users = {} as Users;
+  const given: Given[] = [];
+  const module: BotModule = {
+    updates: ["message"],
+    create: (all) => {
+      given.push({ ...all });
+      return all.users === undefined ? new Composer() : new Composer();
+    },
+  };
+  await host({ ...module, uses: ["users"] }, undefined, users);
+  expect(given[0]?.users).toBe(users);
+  const untold = await host(module, undefined, users).catch((error: unknown) => error);
+  expect(faultOf(untold)).toMatchObject({
+    code: "module_invalid",
+    message: 'Bot shop: its module touches `given.users` without `export const uses = ["users"]`.',
+  });
+  const without = await host({ ...module, uses: ["users"] }).catch((error: unknown) => error);
+  expect(faultOf(without)?.message).toBe("Bot shop: its module uses `users`, and there is no store of users.");
 });
 
 test("what a plugin installs on the API wraps the client, so that every call ends there", async () => {

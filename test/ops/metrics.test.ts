@@ -54,6 +54,16 @@ test("what happened to a bot's updates is counted under its name", async () => {
   expect(await valueOf(metrics, 'botfleet_updates_received_total{bot="other"}')).toBe(7);
 });
 
+test("what a module counts is shown by its own words: the first 50 of a bot, and the rest together", async () => {
+  const metrics = metricsOf();
+  const shop = metrics.bot("shop");
+  for (const event of ["bought", "bought", "with space", "__proto__", "A", "", "x".repeat(41)]) shop.happened(event);
+  for (let at = 0; at < 100; at++) shop.happened(`word_${at}`);
+  const count = (event: string) => valueOf(metrics, `botfleet_bot_events_total{bot="shop",event="${event}"}`);
+  expect([await count("bought"), await count("word_47"), await count("word_48")]).toEqual([2, 1, undefined]);
+  expect(await count("other")).toBe(5 + 52);
+});
+
 test("what happened beyond a single bot is counted once for all", async () => {
   const metrics = metricsOf();
   metrics.retried("flood");

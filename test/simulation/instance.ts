@@ -119,7 +119,19 @@ function createBot(token: Token, options: BotOptions): FleetBot {
     client,
     updates: module.updates,
     createHandler: async (me) =>
-      wrap(await createHostedBot({ name, client, module, me, log: silent, now: () => clock.now() })),
+      wrap(
+        await createHostedBot({
+          name,
+          client,
+          module,
+          me,
+          log: silent,
+          users: undefined,
+          rateLimit: undefined,
+          now: () => clock.now(),
+          count() {},
+        }),
+      ),
     events: { onPoll() {}, onAppended() {}, onAppendFailed() {}, ...options.pollingEvents },
   };
 }
