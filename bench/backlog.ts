@@ -94,6 +94,7 @@ async function measure(dataDir: string): Promise<Record<string, number>> {
     clock: systemClock,
     random: Math.random,
     limits: { ...limits.pipeline, drainMaxMs: limits.process.drainMaxMs },
+    redact: (text) => text,
     events: {
       onAttempt: (_, result) => void (result === "done" ? done++ : failed++),
       onTrouble() {},

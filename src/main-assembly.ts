@@ -27,6 +27,8 @@ export interface AssemblyOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** Takes secrets out of text. */
+  readonly redact: (text: string) => string;
   readonly heartbeat: Heartbeat;
   readonly version: string;
   /** The inbox is lost for good; the process must end with exit 1. */
@@ -110,6 +112,7 @@ class Assembly implements Botfleet {
         clock,
         random,
         limits: { ...limits.pipeline, drainMaxMs: limits.process.drainMaxMs },
+        redact: this.options.redact,
         events: this.pipelineEvents(),
       });
       const { modules } = this.options;

@@ -15,6 +15,7 @@ import { startBotfleet } from "./main-assembly.ts";
 import { createHeartbeat } from "./ops/heartbeat.ts";
 import { createLineOutput, type LineOutput } from "./ops/lines.ts";
 import { createLog } from "./ops/log.ts";
+import { createRedact, type Redact } from "./ops/redact.ts";
 import { checkMachine, openFilesOf } from "./ops/machine.ts";
 import { startWatchdog } from "./ops/watchdog.ts";
 
@@ -43,9 +44,10 @@ async function main(): Promise<void> {
     droppedLine: (count) => `${JSON.stringify({ level: "warn", msg: "log lines were dropped", count })}\n`,
     clock: systemClock,
   });
+  const redact = createRedact(secretsIn(settings));
   const log = createLog({
     level: settings.log.level,
-    secrets: secretsIn(settings),
+    redact,
     output,
     now: () => systemClock.now(),
   });
@@ -54,7 +56,7 @@ async function main(): Promise<void> {
     process.exit(code);
   };
   try {
-    await run(settings, log, end);
+    await run(settings, log, redact, end);
   } catch (error) {
     if (error instanceof Fault && configurationCodes.has(error.code)) {
       await flush(output);
@@ -65,7 +67,7 @@ async function main(): Promise<void> {
   }
 }
 
-async function run(settings: Settings, log: Log, end: (code: number) => Promise<never>): Promise<void> {
+async function run(settings: Settings, log: Log, redact: Redact, end: (code: number) => Promise<never>): Promise<void> {
   catchTheUncaught(log, end);
   warn(settings, log);
   const heartbeat = createHeartbeat({ clock: systemClock, everyMs: heartbeatMs });
@@ -78,6 +80,7 @@ async function run(settings: Settings, log: Log, end: (code: number) => Promise<
     clock: systemClock,
     random: Math.random,
     log,
+    redact,
     heartbeat,
     version: packageFile.version,
     onBroken(reason) {

@@ -64,5 +64,7 @@ export interface PipelineOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly limits: PipelineLimits;
+  /** Takes secrets out of what a handler threw, before it is told or kept. */
+  readonly redact: (text: string) => string;
   readonly events: PipelineEvents;
 }

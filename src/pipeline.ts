@@ -311,8 +311,8 @@ export class Pipeline {
 
   /** As verdict.ts decides, but for an outage that only this update meets. */
   private judge(lane: Lane, run: AttemptRun, end: AttemptEnd): Verdict {
-    const { limits } = this.options;
-    const ended = { lane: lane.key, attemptsBefore: run.number, isStopping: this.isStopping };
+    const { limits, redact } = this.options;
+    const ended = { lane: lane.key, attemptsBefore: run.number, isStopping: this.isStopping, redact };
     const verdict = judge(end, ended, limits);
     if (run.wasAnswered) lane.line.answered++;
     if (verdict.kind !== "outage" || verdict.fault.effect !== "unknown") {

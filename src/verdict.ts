@@ -16,6 +16,8 @@ export interface Ended {
   /** Handler faults before it. */
   readonly attemptsBefore: number;
   readonly isStopping: boolean;
+  /** Takes secrets out of what a handler threw. */
+  readonly redact: (text: string) => string;
 }
 
 export type Verdict =
@@ -35,7 +37,7 @@ export type Verdict =
  * shutdown may be the reason.
  */
 export function judge(end: AttemptEnd, ended: Ended, limits: VerdictLimits): Verdict {
-  const { lane, attemptsBefore, isStopping } = ended;
+  const { lane, attemptsBefore, isStopping, redact } = ended;
   if (end.kind === "returned") return { kind: "done" };
   if (end.kind === "revoked") {
     if (end.by === "shutdown") return { kind: "kept" };
@@ -45,7 +47,8 @@ export function judge(end: AttemptEnd, ended: Ended, limits: VerdictLimits): Ver
   if (fault !== undefined && isOutage(fault)) {
     return isStopping ? { kind: "kept" } : { kind: "outage", retryAfterMs: fault.retryAfterMs, fault };
   }
-  const error = describe(end.error, limits.errorMaxChars);
+  // Before it is cut: half a secret would no longer be known as one.
+  const error = redact(describe(end.error)).slice(0, limits.errorMaxChars);
   return isShutOut(end.error, lane) ? { kind: "undeliverable", error } : handlerFault(error, attemptsBefore, limits);
 }
 
@@ -94,13 +97,16 @@ function handlerFault(error: string, attemptsBefore: number, limits: VerdictLimi
   return { kind: "retry", attempts, error, waitMs: waits[Math.min(attempts, waits.length) - 1] ?? 0 };
 }
 
+/** Text of an error that is looked through for secrets, characters. */
+const errorReadMaxChars = 100_000;
+
 /** Text of whatever was thrown, for an operator; never throws itself. */
-function describe(error: unknown, maxChars: number): string {
+function describe(error: unknown): string {
   try {
     // grammY wraps what a handler threw in a BotError; the wrapped error is the one worth reading.
     const inner = error instanceof Error && "error" in error && error.error instanceof Error ? error.error : error;
     const text = inner instanceof Error ? `${inner.name}: ${inner.message}` : `thrown: ${String(inner)}`;
-    return text.slice(0, maxChars);
+    return text.slice(0, errorReadMaxChars);
   } catch {
     return "thrown: something that cannot be shown";
   }

@@ -9,6 +9,7 @@ const ended = (attemptsBefore = 0, isStopping = false, lane: number | string = 7
   lane: toLaneKey(lane),
   attemptsBefore,
   isStopping,
+  redact: (text) => text.replaceAll("hunter2", "<redacted>"),
 });
 
 const threw = (error: unknown, attemptsBefore = 0, isStopping = false): Verdict =>
@@ -113,4 +114,14 @@ test("an update given up for its unknown outcomes says how often, and that its e
   expect(verdict).toMatchObject({ kind: "dead", attempts: 2, effectsUnknown: true });
   expect(verdict.error).toStartWith("100 times in a row Telegram gave no usable answer");
   expect(verdict.error).toHaveLength(limits.pipeline.errorMaxChars);
+});
+
+test("a secret in what a handler threw is taken out before the text is cut", () => {
+  const cutInHalf = "x".repeat(limits.pipeline.errorMaxChars - "Error: ".length - 3);
+  for (const [text, kept] of [
+    ["no hunter2 here", "Error: no <redacted> here"],
+    [`${cutInHalf}hunter2`, `Error: ${cutInHalf}<re`],
+  ] as const) {
+    expect(threw(new Error(text))).toMatchObject({ kind: "retry", error: kept });
+  }
 });

@@ -7,13 +7,12 @@ import pino from "pino";
 import type { Log, LogFields, LogLevel } from "../log.ts";
 import type { LineOutput } from "./lines.ts";
 import { toFields, toText, type PlainFields } from "./fields.ts";
-import { createRedact } from "./redact.ts";
+import type { Redact } from "./redact.ts";
 
 export interface LogOptions {
   /** Lines below this level are not written and cost nothing. */
   readonly level: LogLevel;
-  /** Texts that must never be seen: `ADMIN_TOKEN`, passwords of URIs. Bot tokens are known by their form. */
-  readonly secrets: readonly string[];
+  readonly redact: Redact;
   readonly output: Pick<LineOutput, "write">;
   /** Wall-clock ms. */
   readonly now: () => number;
@@ -24,8 +23,7 @@ const ranks: Readonly<Record<LogLevel, number>> = { trace: 0, debug: 1, info: 2,
 const taken = new Set(["level", "time", "msg"]);
 
 /** Every text that reaches `output` has been redacted. Never throws. Errors are written as name, code, message, stack and cause. */
-export function createLog({ level, secrets, output, now }: LogOptions): Log {
-  const redact = createRedact(secrets);
+export function createLog({ level, redact, output, now }: LogOptions): Log {
   const lines = pino(
     {
       level,

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { Fault } from "../../src/faults.ts";
+import { createRedact } from "../../src/ops/redact.ts";
 import { createLog } from "../../src/ops/log.ts";
 import type { LogLevel } from "../../src/log.ts";
 
@@ -8,7 +9,12 @@ const tail = token.slice(token.indexOf(":") + 1);
 
 function logWith(level: LogLevel = "info", secrets: readonly string[] = []) {
   const text: string[] = [];
-  const log = createLog({ level, secrets, output: { write: (line) => text.push(line) }, now: () => 1_700_000_000_000 });
+  const log = createLog({
+    level,
+    redact: createRedact(secrets),
+    output: { write: (line) => text.push(line) },
+    now: () => 1_700_000_000_000,
+  });
   return { log, text, lines: () => text.map((line) => JSON.parse(line) as Record<string, unknown>) };
 }
 

@@ -65,6 +65,7 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
     clock,
     random,
     limits: { ...allLimits.pipeline, drainMaxMs: allLimits.process.drainMaxMs, ...options.pipelineLimits },
+    redact: (text) => text,
     events: { onAttempt() {}, onTrouble() {}, onRemembered() {}, ...options.pipelineEvents },
   });
   const reading = pipeline.run();

@@ -54,6 +54,7 @@ export function rig(changed: Partial<PipelineLimits> = {}, bots = 1): Rig {
     clock,
     random: () => 0.5,
     limits: { ...real, ...changed },
+    redact: (text) => text,
     events: {
       onAttempt: (_bot, result) => void ends.push(result),
       onTrouble: (_bot, trouble) => void troubles.push(trouble),
