@@ -48,7 +48,10 @@ const parts: Readonly<Record<string, Part>> = {
   storage: { files: ["src/storage/*.ts"], uses: [...ground, "domain", "storage port"] },
   telegram: { files: ["src/telegram/*.ts"], uses: [...ground, "signals", "attempts"] },
 
-  "bot modules": { files: ["src/bots/echo.ts", "src/bots/referral/*.ts"], uses: [...ground, "bot contract", "domain"] },
+  "bot modules": {
+    files: ["src/bots/echo.ts", "src/bots/referral/**/*.ts"],
+    uses: [...ground, "bot contract", "domain"],
+  },
   bots: {
     files: ["src/bots/*.ts"],
     uses: [...ground, "signals", "attempts", "bot contract", "domain", "bot modules", "telegram"],
@@ -147,6 +150,8 @@ const libraries: Readonly<Record<string, readonly string[]>> = {
   mongodb: ["src/storage/mongodb.ts", "src/storage/mongodb-errors.ts"],
   ioredis: ["src/inbox/redis.ts", "src/leases/redis.ts", "src/cache/redis.ts"],
   "lru-cache": ["src/cache/memory.ts"],
+  "@noble/hashes/sha3.js": ["src/bots/referral/wallet-evm.ts"],
+  "@scure/base": ["src/bots/referral/wallet-solana.ts"],
   dataloader: ["src/users/repository.ts"],
   elysia: ["src/ops/*.ts"],
   "prom-client": ["src/ops/*.ts"],

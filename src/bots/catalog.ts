@@ -6,8 +6,12 @@ import type { Composer, Context } from "grammy";
 import { Fault } from "../faults.ts";
 import type { BotFactory, BotModule, Given, Use } from "./bot.ts";
 import * as echo from "./echo.ts";
+import * as referral from "./referral/referral.ts";
 
-const builtIn: ReadonlyMap<string, Exports> = new Map([["echo", echo]]);
+const builtIn: ReadonlyMap<string, Exports> = new Map<string, Exports>([
+  ["echo", echo],
+  ["referral", referral],
+]);
 
 /** What a file has when it is imported; anything, until it is checked. */
 type Exports = Readonly<Record<string, unknown>>;

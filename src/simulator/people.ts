@@ -13,6 +13,16 @@ export interface Bots {
   bot(ref: number | string): SimulatedBot;
 }
 
+/** As Telegram shows a person to bots. */
+export interface PersonSpec {
+  /** Default: `Person <id>`. */
+  readonly firstName?: string;
+  /** Without the @; default: none. */
+  readonly username?: string;
+  /** Default `en`; null: none. */
+  readonly languageCode?: string | null;
+}
+
 export interface InChat {
   /** Default: the private chat. */
   readonly chat?: number;
@@ -53,13 +63,16 @@ const noop = (): void => undefined;
 
 export class People {
   readonly #bots: Bots;
+  readonly #specs = new Map<number, PersonSpec>();
   #nextQuery = 1;
 
   constructor(bots: Bots) {
     this.#bots = bots;
   }
 
-  person(id: number): Person {
+  /** `spec`: from now on; absent: as before. */
+  person(id: number, spec?: PersonSpec): Person {
+    if (spec !== undefined) this.#specs.set(id, spec);
     return {
       id,
       say: (bot, text, options) => this.#say(id, this.#bots.bot(bot), text, options),
@@ -69,6 +82,10 @@ export class People {
       unblock: (bot) => this.#member(id, this.#bots.bot(bot), undefined),
       messages: (bot) => this.messages(bot, id),
     };
+  }
+
+  #user(id: number): string {
+    return user(id, this.#specs.get(id));
   }
 
   /** A group or channel with the bot in it; known to that bot only. */
@@ -138,7 +155,7 @@ export class People {
     const command = /^\/\w+(@\w+)?/.exec(text);
     const entities =
       command === null ? "" : `,"entities":[{"type":"bot_command","offset":0,"length":${command[0].length}}]`;
-    const head = `{"message_id":${messageId},"from":${user(id)},"chat":${chat.json},"date":${seconds(at)}`;
+    const head = `{"message_id":${messageId},"from":${this.#user(id)},"chat":${chat.json},"date":${seconds(at)}`;
     return bot.push("message", `${head},"text":${json(text)}${entities}}`, { chat: chat.id, text });
   }
 
@@ -152,7 +169,7 @@ export class People {
       const queryId = String(this.#nextQuery++);
       bot.ask(queryId, "callback_query");
       const shown = `{"message_id":${message.messageId},"from":${botUser(bot)},"chat":${chat.json},"date":${seconds(message.at)},"text":${json(message.text)}}`;
-      const head = `{"id":"${queryId}","from":${user(id)},"message":${shown},"chat_instance":"${chat.id}"`;
+      const head = `{"id":"${queryId}","from":${this.#user(id)},"message":${shown},"chat_instance":"${chat.id}"`;
       return bot.push("callback_query", `${head},"data":${json(found.data)}}`, { chat: chat.id, text: found.data });
     }
     throw new RangeError(`chat ${chat.id} shows no button ${json(button)}`);
@@ -161,7 +178,7 @@ export class People {
   #inline(id: number, bot: SimulatedBot, query: string): UpdateEntry {
     const queryId = String(this.#nextQuery++);
     bot.ask(queryId, "inline_query");
-    const body = `{"id":"${queryId}","from":${user(id)},"query":${json(query)},"offset":"","chat_type":"sender"}`;
+    const body = `{"id":"${queryId}","from":${this.#user(id)},"query":${json(query)},"offset":"","chat_type":"sender"}`;
     return bot.push("inline_query", body, { chat: id, text: query });
   }
 
@@ -171,7 +188,7 @@ export class People {
     const [before, after] = refused === undefined ? ["kicked", "member"] : ["member", "kicked"];
     const member = (status: string | undefined): string =>
       `{"user":${botUser(bot)},"status":"${status}"${status === "kicked" ? ',"until_date":0' : ""}}`;
-    const head = `{"chat":${chat.json},"from":${user(id)},"date":${seconds(this.#bots.clock.now())}`;
+    const head = `{"chat":${chat.json},"from":${this.#user(id)},"date":${seconds(this.#bots.clock.now())}`;
     const body = `${head},"old_chat_member":${member(before)},"new_chat_member":${member(after)}}`;
     return bot.push("my_chat_member", body, { chat: id });
   }
@@ -183,8 +200,10 @@ function open(chat: Chat): Chat {
   return chat;
 }
 
-function user(id: number): string {
-  return `{"id":${id},"is_bot":false,"first_name":"Person ${id}","language_code":"en"}`;
+function user(id: number, { firstName = `Person ${id}`, username, languageCode = "en" }: PersonSpec = {}): string {
+  const name = username === undefined ? "" : `,"username":${json(username)}`;
+  const language = languageCode === null ? "" : `,"language_code":${json(languageCode)}`;
+  return `{"id":${id},"is_bot":false,"first_name":${json(firstName)}${name}${language}}`;
 }
 
 function botUser({ id, me }: SimulatedBot): string {

@@ -65,7 +65,7 @@ test("a name that is not built in is answered with those that are, and with how 
   for (const name of ["shop", "constructor", "__proto__", ""]) {
     const words = await faultFrom(loadModule(name, "/"));
     expect(words).toBe(
-      `Module ${name}: there is no built-in module of that name, only echo; a path looks like ./bots/shop.ts.`,
+      `Module ${name}: there is no built-in module of that name, only echo, referral; a path looks like ./bots/shop.ts.`,
     );
   }
 });
