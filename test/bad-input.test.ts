@@ -68,7 +68,8 @@ class Input {
     expect(world.running.pipeline.status()).toMatchObject({ backlog: 0, working: 0, settling: 0 });
     const letters = [...world.durable.letters.values()];
     expect(letters.filter(({ error }) => error.length < 10)).toEqual([]);
-    expect(world.ends.done + world.ends.dead + world.ends.expired).toBe(appended.stored);
+    const { done, undeliverable, dead, expired } = world.ends;
+    expect(done + undeliverable + dead + expired).toBe(appended.stored);
     expect(letters.length).toBe(world.ends.dead + appended.malformed);
   }
 
