@@ -103,7 +103,8 @@ export class Rig {
   async handleAll(): Promise<readonly Update[]> {
     const handled: Update[] = [];
     for (const bot of this.bots) {
-      for (let offset = 0; ;) {
+      // The same poll again would wait, and the clock stands still.
+      for (let offset = 0; bot.simulated.queue.size > 0;) {
         const reply = await this.api.call(bot.simulated.token, "getUpdates", { offset, limit: 100 });
         if (reply.kind !== "answer") throw new Error(`getUpdates: ${reply.kind}`);
         const { result } = JSON.parse(reply.body) as { readonly result: readonly Update[] };

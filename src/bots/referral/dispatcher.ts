@@ -24,6 +24,7 @@ const hintedUsersMax = 2_000;
 export class Dispatcher {
   readonly #given: Given;
   readonly #bot: BotId;
+  readonly #username: string;
   readonly #commands: ReadonlyMap<string, Command>;
   readonly #languageOf: Languages;
   readonly #limit: PerUser | undefined;
@@ -33,6 +34,7 @@ export class Dispatcher {
     const { me, users, now, count, rateLimit } = given;
     this.#given = given;
     this.#bot = toBotId(me.id);
+    this.#username = me.username.toLowerCase();
     this.#commands = createCommands({ users, bot: this.#bot, username: me.username, count });
     this.#languageOf = createLanguages();
     this.#limit =
@@ -44,12 +46,11 @@ export class Dispatcher {
 
   /** Rejects as `Users` and the client do; whatever the update holds is no reason. */
   async handle(update: Update, api: Api): Promise<void> {
-    const { me, count } = this.#given;
-    const incoming = incomingOf(update, me);
+    const incoming = incomingOf(update, this.#username);
     if (incoming === undefined) return;
     if (incoming.kind === "membership") return this.#keepState(incoming);
     const verdict = this.#limit?.take(incoming.from.id, update.update_id) ?? "pass";
-    if (verdict !== "pass") count("rate_limited");
+    if (verdict !== "pass") this.#given.count("rate_limited");
     const language = this.#languageOf(incoming.from.profile.languageCode);
     switch (incoming.kind) {
       case "press":

@@ -1,5 +1,4 @@
 /** What an update means to the referral bot. Reads every field with care: an update may hold anything. */
-import type { UserFromGetMe } from "grammy/types";
 import { payloadOf, toUserId, type Update, type UserId } from "../../ids.ts";
 import type { BotState } from "../../users/user.ts";
 import type { Profile } from "../../users/operations.ts";
@@ -32,15 +31,15 @@ const argumentMaxChars = 256;
 /** Of a command with the bot's name behind it; Telegram's own have at most 32 each. */
 const commandMaxChars = 80;
 
-/** Undefined: nothing that this bot answers. Never throws. */
-export function incomingOf(update: Update, me: Pick<UserFromGetMe, "username">): Incoming | undefined {
+/** `username`: the bot's, in small letters. Undefined: nothing that this bot answers. Never throws. */
+export function incomingOf(update: Update, username: string): Incoming | undefined {
   const found = payloadOf(update);
   const payload = partOf(found?.payload);
   const from = senderIn(payload);
   if (payload === undefined || from === undefined) return undefined;
   switch (found?.kind) {
     case "message":
-      return messageIn(payload, from, me.username.toLowerCase());
+      return messageIn(payload, from, username);
     case "callback_query":
       return pressIn(payload, from);
     case "my_chat_member":

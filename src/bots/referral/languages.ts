@@ -4,6 +4,9 @@ import { en } from "./messages/en.ts";
 import type { Messages } from "./messages/messages.ts";
 import { ru } from "./messages/ru.ts";
 
+/** Of a language in ISO 639, without region or script. */
+const languageMaxChars = 3;
+
 export interface Language {
   readonly words: Messages;
   readonly keyboards: Keyboards;
@@ -25,10 +28,7 @@ function languageOf(words: Messages): Language {
   return { words, keyboards: createKeyboards(words) };
 }
 
-/** Of the language alone, without region or script. */
 function codeChars(code: string): number {
   const end = code.search(/[-_]/);
   return Math.min(end < 0 ? code.length : end, languageMaxChars);
 }
-
-const languageMaxChars = 3;

@@ -31,6 +31,11 @@ export class PerUser {
     this.#options = options;
   }
 
+  /** Remembered just now. */
+  get users(): number {
+    return this.#windows.size;
+  }
+
   /** Counts an update of a user. A window begins with its first one. */
   take(user: UserId, update: number): Verdict {
     const now = this.#options.now();
