@@ -1,0 +1,45 @@
+/** Whose referral code it is: remembered in memory, because a code never changes and many come with the same one. */
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../clock.ts";
+import type { UserId } from "../ids.ts";
+import type { CodeTier } from "./tier.ts";
+import type { UserStore } from "../storage/store.ts";
+
+export interface CodeTierOptions {
+  readonly store: Pick<UserStore, "byReferralCode">;
+  readonly clock: Clock;
+  readonly limits: {
+    readonly codesMax: number;
+    /** How long it is remembered that nobody has a code, ms. */
+    readonly absentMs: number;
+    readonly absentMax: number;
+  };
+}
+
+/** Nobody makes one that is longer. */
+const codeForm = /^[A-Za-z0-9]{8,32}$/;
+
+export function createCodeTier({ store, clock, limits }: CodeTierOptions): CodeTier {
+  const perf = { now: () => clock.monotonic() };
+  const known = new LRUCache<string, UserId>({ max: limits.codesMax });
+  const absent = new LRUCache<string, true>({ max: limits.absentMax, ttl: limits.absentMs, perf });
+  const asking = new Map<string, Promise<UserId | undefined>>();
+
+  async function ask(code: string): Promise<UserId | undefined> {
+    const id = (await store.byReferralCode(code))?.telegramId;
+    if (id === undefined) absent.set(code, true);
+    else known.set(code, id);
+    return id;
+  }
+
+  return {
+    async read(code) {
+      if (!codeForm.test(code)) return undefined;
+      const id = known.get(code);
+      if (id !== undefined || absent.has(code)) return id;
+      const asked = asking.get(code) ?? ask(code).finally(() => asking.delete(code));
+      asking.set(code, asked);
+      return asked;
+    },
+  };
+}

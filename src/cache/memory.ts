@@ -1,0 +1,182 @@
+/**
+ * The first tier: users in the memory of this process, over the tier below.
+ *
+ *     read ──► held? ── yes ──► answered
+ *               └ no ──► somebody asks already? ── yes ──► same answer
+ *                            └ no ──► asks the tier below ──► kept, unless the user was stored or forgotten meanwhile
+ *
+ * How this goes wrong, and what answers it: an answer from below that is older than what was written while it was on its way → it is
+ * given to those who asked before, and not kept; whoever asks after the write asks anew; an entry that was evicted does not matter, because
+ * that is remembered by the question, not by the entry; a user that does not exist yet → remembered for seconds alone, and forgotten when
+ * it is stored; the tier below fails → all who wait for the answer are told, nothing is kept.
+ */
+import { LRUCache } from "lru-cache";
+import type { Clock } from "../clock.ts";
+import type { UserId } from "../ids.ts";
+import type { User } from "../users/user.ts";
+import type { Tier } from "./tier.ts";
+
+export interface MemoryTierOptions {
+  readonly below: Tier;
+  readonly clock: Clock;
+  readonly limits: {
+    /** Users held at a time. */
+    readonly usersMax: number;
+    /** How long a user is held without being written, ms. */
+    readonly ttlMs: number;
+    /** How long it is held that a user does not exist, ms. */
+    readonly absentMs: number;
+    readonly absentMax: number;
+  };
+}
+
+export interface MemoryTier extends Tier {
+  stats(): TierStats;
+}
+
+/** `hits` and `misses` since the start, by user asked for. */
+export interface TierStats {
+  readonly hits: number;
+  readonly misses: number;
+  readonly users: number;
+}
+
+type Found = ReadonlyMap<UserId, User>;
+
+/** A question to the tier below, for one user. */
+interface Fill {
+  readonly found: Promise<Found>;
+  /** The user was stored or forgotten after the question: its answer may be old. */
+  isOld: boolean;
+}
+
+/** How exact life times are, ms: asking the clock for each user held would cost more than the rest of a hit. */
+const ttlResolutionMs = 1_000;
+
+export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
+  return new Memory(options);
+}
+
+class Memory implements MemoryTier {
+  readonly #below: Tier;
+  readonly #held: LRUCache<UserId, User>;
+  readonly #absent: LRUCache<UserId, true>;
+  readonly #fills = new Map<UserId, Fill>();
+  #hits = 0;
+  #misses = 0;
+
+  constructor({ below, clock, limits }: MemoryTierOptions) {
+    this.#below = below;
+    const perf = { now: () => clock.monotonic() };
+    this.#held = new LRUCache({ max: limits.usersMax, ttl: limits.ttlMs, ttlResolution: ttlResolutionMs, perf });
+    this.#absent = new LRUCache({ max: limits.absentMax, ttl: limits.absentMs, ttlResolution: ttlResolutionMs, perf });
+  }
+
+  held(id: UserId): User | undefined {
+    const user = this.#held.get(id);
+    if (user !== undefined) this.#hits++;
+    return user;
+  }
+
+  async read(ids: readonly UserId[]): Promise<Found> {
+    const users = new Map<UserId, User>();
+    const awaited = new Map<UserId, Fill>();
+    const missing: UserId[] = [];
+    for (const id of ids) {
+      const user = this.held(id);
+      if (user !== undefined) {
+        users.set(id, user);
+        continue;
+      }
+      if (this.#absent.has(id)) continue;
+      this.#misses++;
+      const fill = this.#fills.get(id);
+      if (fill === undefined) missing.push(id);
+      else awaited.set(id, fill);
+    }
+    // Awaited below, question by question.
+    if (missing.length > 0) void this.#ask(missing, this.#below.read(missing), awaited);
+    for (const [id, { found }] of awaited) {
+      const user = (await found).get(id);
+      if (user !== undefined) users.set(id, user);
+    }
+    return users;
+  }
+
+  async readFresh(ids: readonly UserId[]): Promise<Found> {
+    this.forget(ids);
+    return this.#ask(ids, this.#below.readFresh(ids), new Map());
+  }
+
+  stored(users: readonly User[]): void {
+    for (const user of users) {
+      this.#outdate(user.telegramId);
+      this.#keep(user);
+    }
+    this.#below.stored(users);
+  }
+
+  forget(ids: readonly UserId[]): void {
+    for (const id of ids) {
+      this.#outdate(id);
+      this.#held.delete(id);
+      this.#absent.delete(id);
+    }
+    this.#below.forget(ids);
+  }
+
+  stats(): TierStats {
+    return { hits: this.#hits, misses: this.#misses, users: this.#held.size };
+  }
+
+  /** Keeps what `asked` brings, and puts the questions into `fills` meanwhile. */
+  #ask(ids: readonly UserId[], asked: Promise<Found>, fills: Map<UserId, Fill>): Promise<Found> {
+    const own = new Map<UserId, Fill>();
+    const found = asked.then(
+      (users) => {
+        for (const [id, fill] of own) this.#filled(id, fill, users.get(id));
+        return users;
+      },
+      (error: unknown) => {
+        for (const [id, fill] of own) this.#end(id, fill);
+        throw error;
+      },
+    );
+    // Whoever waits for several questions hears of the first that fails; the others' failures are told to their own askers.
+    found.catch(() => {});
+    for (const id of ids) {
+      const fill = { found, isOld: false };
+      own.set(id, fill);
+      fills.set(id, fill);
+      this.#fills.set(id, fill);
+    }
+    return found;
+  }
+
+  #filled(id: UserId, fill: Fill, user: User | undefined): void {
+    this.#end(id, fill);
+    if (fill.isOld) return;
+    if (user === undefined) this.#absent.set(id, true);
+    else this.#keep(user);
+  }
+
+  #end(id: UserId, fill: Fill): void {
+    if (this.#fills.get(id) === fill) this.#fills.delete(id);
+  }
+
+  /** What is on its way is old; whoever asks from now on asks anew. */
+  #outdate(id: UserId): void {
+    const fill = this.#fills.get(id);
+    if (fill === undefined) return;
+    fill.isOld = true;
+    this.#fills.delete(id);
+  }
+
+  #keep(user: User): void {
+    const id = user.telegramId;
+    const before = this.#held.peek(id);
+    if (before !== undefined && before.version > user.version) return;
+    this.#absent.delete(id);
+    this.#held.set(id, user);
+  }
+}

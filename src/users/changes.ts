@@ -1,0 +1,274 @@
+/**
+ * Brings operations on users to storage: those of one user fold into one document, documents of many users go in one call, and each is stored
+ * only if nobody else has stored it meanwhile.
+ *
+ *     waiting ──► read (tiers) ──► fold ──► write ──► stored    every outcome is told
+ *        ▲                                    ├────► conflict  read from storage, fold again
+ *        └────────────────────────────────────┴────► taken     one by one: the refused one is told so, or gets another code
+ *
+ * How each step can end or be interrupted:
+ *
+ *     read fails                  its operations reject; nothing was written
+ *     document in a tier is old   the write conflicts; it is read from storage and folded again
+ *     write: applied, then the process dies      the replay finds the operation among the applied ones: same outcome, no second effect
+ *     write: applied, answered by an error       the operations reject, the tiers forget the user; the replay as above
+ *     write: not applied, answered by an error   the same; the replay does it
+ *     two instances write one user               one of them conflicts and folds on what the other stored; waits grow and are spread
+ *     taken, in a fold of several                nobody knows whose: they are folded one at a time
+ *     too many applied ones       those whose updates are settled are dropped by asking; if that is not enough, the operations wait (`unavailable`)
+ *     stop                        what waits is written; what comes later rejects
+ */
+import { backoffMs, type Clock, type Random, type Timer } from "../clock.ts";
+import type { Tier } from "../cache/tier.ts";
+import { Fault, faultOf } from "../faults.ts";
+import type { UserId } from "../ids.ts";
+import type { UserStore, Write, Written } from "../storage/store.ts";
+import type { ChangeLimits, Line, Pending } from "./change-lines.ts";
+import { fold, withoutSettled, type Folded, type Settled } from "./folding.ts";
+import { takenOutcome } from "./operations.ts";
+import type { Outcome } from "./outcome.ts";
+import type { User } from "./user.ts";
+
+export interface ChangesOptions {
+  readonly store: Pick<UserStore, "write">;
+  readonly tier: Tier;
+  readonly settled: Settled;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: ChangeLimits;
+  /** A new referral code. */
+  readonly newCode: () => string;
+  /** Unique to each write in the whole fleet. */
+  readonly newWriter: () => string;
+}
+
+interface Round {
+  readonly line: Line;
+  readonly operations: readonly Pending[];
+  readonly before: User | undefined;
+  readonly user: User | undefined;
+  readonly outcomes: readonly Outcome[];
+}
+
+export class Changes {
+  readonly #options: ChangesOptions;
+  readonly #lines = new Map<UserId, Line>();
+  /** Lines with something to fold, not busy. */
+  readonly #ready = new Set<Line>();
+  #pending = 0;
+  #flights = 0;
+  #timer: Timer | undefined;
+  #isStopping = false;
+  #onIdle: (() => void) | undefined;
+
+  constructor(options: ChangesOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves with the outcome once it is stored. Rejects with `unavailable`: then it may have been stored or not. */
+  add(id: UserId, operation: Omit<Folded, "isTaken">): Promise<Outcome> {
+    if (this.#isStopping)
+      return Promise.reject(new Fault("unavailable", "users are not changed any more: botfleet stops"));
+    if (this.#pending >= this.#options.limits.pendingMax) {
+      return Promise.reject(new Fault("unavailable", "too many changes of users wait to be stored"));
+    }
+    return new Promise((resolve, reject) => {
+      this.#pending++;
+      const line = this.#lines.get(id) ?? { id, pending: [], isBusy: false, conflicts: 0, isStale: false, single: 0 };
+      this.#lines.set(id, line);
+      line.pending.push({ ...operation, isTaken: false, resolve, reject });
+      this.#wake(line);
+    });
+  }
+
+  /** Writes what waits; resolves when nothing does. */
+  stop(): Promise<void> {
+    this.#isStopping = true;
+    return new Promise((resolve) => {
+      this.#onIdle = resolve;
+      this.#fly();
+      this.#checkIdle();
+    });
+  }
+
+  #wake(line: Line): void {
+    if (line.isBusy || line.pending.length === 0) return;
+    this.#ready.add(line);
+    const { clock, limits } = this.#options;
+    if (this.#ready.size >= limits.groupMaxUsers || this.#isStopping) this.#fly();
+    else this.#timer ??= clock.setTimer(() => this.#fly(), limits.groupMaxMs);
+  }
+
+  #fly(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const { limits } = this.#options;
+    while (this.#ready.size > 0 && this.#flights < limits.writesMax) {
+      const lines: Line[] = [];
+      for (const line of this.#ready) {
+        if (lines.length >= limits.groupMaxUsers) break;
+        this.#ready.delete(line);
+        line.isBusy = true;
+        lines.push(line);
+      }
+      this.#flights++;
+      void this.#land(this.#write(lines));
+    }
+  }
+
+  async #land(flight: Promise<void>): Promise<void> {
+    await flight;
+    this.#flights--;
+    this.#fly();
+    this.#checkIdle();
+  }
+
+  /** Never rejects: whatever fails is told to the operations. */
+  async #write(lines: readonly Line[]): Promise<void> {
+    let rounds: readonly Round[] = [];
+    try {
+      rounds = await this.#fold(lines);
+      const { appliedMax } = this.#options.limits;
+      const busy = new Set(rounds.filter(({ user }) => (user?.applied.length ?? 0) > appliedMax));
+      const writing = rounds.filter((round) => round.user !== undefined && !busy.has(round));
+      const written = writing.length === 0 ? [] : await this.#store(writing);
+      const ends = new Map(writing.map((round, at) => [round, written[at] ?? "unanswered"]));
+      for (const round of rounds) this.#end(round, busy.has(round) ? "busy" : (ends.get(round) ?? "stored"));
+    } catch (error) {
+      // What took effect is not known: the tiers must not show what was there before.
+      this.#options.tier.forget(lines.map(({ id }) => id));
+      const inRounds = new Map(rounds.map(({ line, operations }) => [line, operations]));
+      for (const line of lines) this.#fail(line, inRounds.get(line) ?? line.pending, error);
+    }
+  }
+
+  #store(writing: readonly Round[]): Promise<readonly Written[]> {
+    const writes = writing.flatMap(({ before, user }): Write[] =>
+      user === undefined ? [] : [{ user, expectedVersion: before?.version ?? 0 }],
+    );
+    return this.#options.store.write(writes, this.#options.newWriter());
+  }
+
+  async #fold(lines: readonly Line[]): Promise<readonly Round[]> {
+    const documents = await this.#documents(lines);
+    return Promise.all(lines.map((line) => this.#round(line, documents.get(line.id))));
+  }
+
+  async #documents(lines: readonly Line[]): Promise<ReadonlyMap<UserId, User>> {
+    const { tier } = this.#options;
+    const found = new Map<UserId, User>();
+    const stale = lines.filter(({ isStale }) => isStale).map(({ id }) => id);
+    const missing: UserId[] = [];
+    for (const { id, isStale } of lines) {
+      const user = isStale ? undefined : tier.held(id);
+      if (user !== undefined) found.set(id, user);
+      else if (!isStale) missing.push(id);
+    }
+    const none: ReadonlyMap<UserId, User> = new Map();
+    const [fresh, read] = await Promise.all([
+      stale.length === 0 ? none : tier.readFresh(stale),
+      missing.length === 0 ? none : tier.read(missing),
+    ]);
+    for (const users of [fresh, read]) for (const [id, user] of users) found.set(id, user);
+    return found;
+  }
+
+  async #round(line: Line, found: User | undefined): Promise<Round> {
+    const { settled, limits, tier } = this.#options;
+    let before = found;
+    if (before !== undefined && before.applied.length >= limits.appliedCheckAt)
+      before = await withoutSettled(before, settled);
+    const operations = line.pending.slice(0, this.#foldMax(line, before));
+    let folded = fold(before, operations, settled);
+    if (!line.isStale && folded.outcomes.some(({ kind }) => kind === "unregistered")) {
+      // Another instance may have registered the user since: that there is none is answered only as storage says.
+      before = (await tier.readFresh([line.id])).get(line.id);
+      folded = fold(before, operations, settled);
+    }
+    return { line, operations, before, ...folded };
+  }
+
+  #foldMax(line: Line, before: User | undefined): number {
+    if (line.single > 0) return 1;
+    const room = this.#options.limits.appliedMax - (before?.applied.length ?? 0);
+    // Where there is no room the first one may still be a replay, which needs none.
+    return Math.max(1, room);
+  }
+
+  #end(round: Round, end: Written | "busy" | "unanswered"): void {
+    const { line, operations, user, outcomes } = round;
+    const { tier, limits } = this.#options;
+    switch (end) {
+      case "stored":
+        if (user !== undefined) tier.stored([user]);
+        line.conflicts = 0;
+        line.isStale = false;
+        this.#settle(line, operations);
+        for (const [at, { resolve }] of operations.entries()) {
+          const outcome = outcomes[at];
+          if (outcome !== undefined) resolve(outcome);
+        }
+        return this.#release(line);
+      case "conflict":
+        line.isStale = true;
+        tier.forget([line.id]);
+        return this.#again(
+          line,
+          backoffMs(line.conflicts++, limits.conflictFirstMs, limits.conflictCapMs, this.#options.random),
+        );
+      case "taken":
+        this.#taken(line, operations);
+        return this.#again(line, 0);
+      case "busy":
+        return this.#fail(
+          line,
+          operations,
+          new Fault("unavailable", "too many updates of this user are not settled yet"),
+        );
+      case "unanswered":
+        return this.#fail(line, operations, new Fault("unavailable", "the store left a write unanswered"));
+    }
+  }
+
+  #taken(line: Line, operations: readonly Pending[]): void {
+    const [only, ...others] = operations;
+    if (only === undefined || others.length > 0) {
+      line.single = operations.length;
+      return;
+    }
+    const isAnswer = takenOutcome(only.operation) !== undefined;
+    const applying = isAnswer ? only.applying : { ...only.applying, code: this.#options.newCode() };
+    line.pending[0] = { ...only, isTaken: isAnswer, applying };
+  }
+
+  #again(line: Line, waitMs: number): void {
+    if (waitMs === 0 || this.#isStopping) return this.#release(line);
+    this.#options.clock.setTimer(() => this.#release(line), waitMs);
+  }
+
+  #settle(line: Line, operations: readonly Pending[]): void {
+    line.pending = line.pending.slice(operations.length);
+    line.single = Math.max(0, line.single - operations.length);
+    this.#pending -= operations.length;
+  }
+
+  #fail(line: Line, operations: readonly Pending[], error: unknown): void {
+    line.isStale = true;
+    const fault = faultOf(error) ?? new Fault("unavailable", "users cannot be stored", { cause: error });
+    const failed = [...operations];
+    this.#settle(line, failed);
+    for (const { reject } of failed) reject(fault);
+    this.#release(line);
+  }
+
+  #release(line: Line): void {
+    line.isBusy = false;
+    if (line.pending.length === 0) this.#lines.delete(line.id);
+    else this.#wake(line);
+    this.#checkIdle();
+  }
+
+  #checkIdle(): void {
+    if (this.#pending === 0 && this.#flights === 0) this.#onIdle?.();
+  }
+}

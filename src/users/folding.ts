@@ -1,0 +1,66 @@
+/**
+ * Folds the operations that wait for one user into one document.
+ *
+ * An operation is looked for among the applied ones first, and only then are those dropped that cannot come again. The other way round would be
+ * wrong as soon as `settledBelow` runs ahead of the replay that is being folded. What a lookup cannot find any more does not come again under its
+ * number: its update is settled, and a dead letter that is retried carries the outcome with its remembered calls.
+ */
+import type { Seq } from "../ids.ts";
+import { apply, mustBeRemembered, takenOutcome, type Applying, type Operation } from "./operations.ts";
+import type { Outcome } from "./outcome.ts";
+import type { Applied, User } from "./user.ts";
+
+/** Which updates may come again. */
+export interface Settled {
+  /** Every update of the partition below is settled; 0 where that is not known. */
+  below(partition: number): Seq;
+  /** Those of `seqs` that are not settled. */
+  unsettled(partition: number, seqs: readonly Seq[]): Promise<ReadonlySet<Seq>>;
+}
+
+export interface Folded {
+  readonly operation: Operation;
+  readonly applying: Applying;
+  /** Undefined outside of an attempt: it is not remembered. */
+  readonly mark: Omit<Applied, "outcome"> | undefined;
+  /** The store has refused it: a unique value of it belongs to another user. */
+  readonly isTaken: boolean;
+}
+
+export interface Fold {
+  /** To be written; undefined where nothing changes. Its version is one more. */
+  readonly user: User | undefined;
+  /** In the order of the operations. */
+  readonly outcomes: readonly Outcome[];
+}
+
+export function fold(before: User | undefined, operations: readonly Folded[], settled: Pick<Settled, "below">): Fold {
+  let user = before;
+  const applied = [...(before?.applied ?? [])];
+  let isChanged = false;
+  const outcomes = operations.map(({ operation, applying, mark, isTaken }) => {
+    const known = mark === undefined ? undefined : applied.find(({ op }) => op === mark.op);
+    if (known !== undefined) return known.outcome;
+    const refused = isTaken ? takenOutcome(operation) : undefined;
+    const change = refused === undefined ? apply(user, operation, applying) : { user, outcome: refused };
+    const mustRemember = change.user !== user || mustBeRemembered(change.outcome);
+    user = change.user;
+    if (mustRemember && user !== undefined) {
+      isChanged = true;
+      if (mark !== undefined) applied.push({ ...mark, outcome: change.outcome });
+    }
+    return change.outcome;
+  });
+  if (!isChanged || user === undefined) return { user: undefined, outcomes };
+  const kept = applied.filter(({ partition, seq }) => seq >= settled.below(partition));
+  return { user: { ...user, version: (before?.version ?? 0) + 1, applied: kept }, outcomes };
+}
+
+/** Drops every applied operation whose update is settled, asking for each: `below` waits for the oldest update of a whole partition. */
+export async function withoutSettled(user: User, settled: Settled): Promise<User> {
+  const seqs = new Map<number, Seq[]>();
+  for (const { partition, seq } of user.applied) seqs.set(partition, [...(seqs.get(partition) ?? []), seq]);
+  const unsettled = new Map<number, ReadonlySet<Seq>>();
+  for (const [partition, each] of seqs) unsettled.set(partition, await settled.unsettled(partition, each));
+  return { ...user, applied: user.applied.filter(({ partition, seq }) => unsettled.get(partition)?.has(seq) === true) };
+}

@@ -1,0 +1,108 @@
+/** Users as bots see them, over tiers and storage. */
+import type { Attempt, AttemptScope } from "../attempts.ts";
+import type { CodeTier, Tier } from "../cache/tier.ts";
+import type { Clock, Random } from "../clock.ts";
+import type { UserId } from "../ids.ts";
+import type { Log } from "../log.ts";
+import type { UserStore } from "../storage/store.ts";
+import type { ChangeLimits } from "./change-lines.ts";
+import { Changes } from "./changes.ts";
+import type { Settled } from "./folding.ts";
+import type { Operation, OutcomeOf } from "./operations.ts";
+import type { Outcome } from "./outcome.ts";
+import { Rewards, type RewardLimits } from "./rewards.ts";
+import { Standings, type StandingLimits } from "./standings.ts";
+import type { User } from "./user.ts";
+import type { Leaderboard, Users } from "./users.ts";
+
+export interface RepositoryOptions {
+  readonly store: UserStore;
+  readonly tier: Tier;
+  readonly codes: CodeTier;
+  readonly scope: AttemptScope;
+  readonly settled: Settled;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: ChangeLimits & RewardLimits & StandingLimits;
+  readonly log: Pick<Log, "debug">;
+  readonly newCode: () => string;
+  readonly newWriter: () => string;
+}
+
+export interface Repository extends Users {
+  /** Begins to look for rewards that are owed. */
+  start(): void;
+  /** Stores what waits. What is changed later rejects with `unavailable`. */
+  stop(): Promise<void>;
+}
+
+export function createRepository(options: RepositoryOptions): Repository {
+  return new StoredUsers(options);
+}
+
+class StoredUsers implements Repository {
+  readonly #options: RepositoryOptions;
+  readonly #changes: Changes;
+  readonly #rewards: Rewards;
+  readonly #standings: Standings;
+
+  constructor(options: RepositoryOptions) {
+    this.#options = options;
+    this.#changes = new Changes(options);
+    this.#rewards = new Rewards(options);
+    this.#standings = new Standings(options);
+  }
+
+  start(): void {
+    this.#rewards.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.#changes.stop();
+    await this.#rewards.stop();
+  }
+
+  async get(id: UserId): Promise<User | undefined> {
+    const { tier } = this.#options;
+    return tier.held(id) ?? (await tier.read([id])).get(id);
+  }
+
+  async byReferralCode(code: string): Promise<User | undefined> {
+    const id = await this.#options.codes.read(code);
+    return id === undefined ? undefined : this.get(id);
+  }
+
+  async change<Kind extends Operation["kind"]>(
+    id: UserId,
+    operation: Extract<Operation, { readonly kind: Kind }>,
+  ): Promise<OutcomeOf<Kind>> {
+    const { scope, clock } = this.#options;
+    const attempt = scope.current();
+    if (attempt === undefined) return (await this.#perform(id, operation, clock.now(), undefined)) as OutcomeOf<Kind>;
+    const answer = await attempt.send(`users.${operation.kind}`, JSON.stringify([id, operation]), async (call) => ({
+      ok: true,
+      result: await this.#perform(id, operation, attempt.receivedAt, markOf(attempt, call, operation)),
+    }));
+    return answer.result as OutcomeOf<Kind>;
+  }
+
+  leaderboard(): Promise<Leaderboard> {
+    return this.#standings.leaderboard();
+  }
+
+  async #perform(
+    id: UserId,
+    operation: Operation,
+    at: number,
+    mark: ReturnType<typeof markOf> | undefined,
+  ): Promise<Outcome> {
+    const code = operation.kind === "register" ? this.#options.newCode() : "";
+    const outcome = await this.#changes.add(id, { operation, applying: { id, at, code }, mark });
+    if (outcome.kind === "granted" && outcome.owes) await this.#rewards.pay(id);
+    return outcome;
+  }
+}
+
+function markOf({ bot, updateId, partition, seq }: Attempt, call: number, { kind }: Operation) {
+  return { op: `${bot}:${updateId}:${call}:${kind}`, partition, seq };
+}

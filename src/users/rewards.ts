@@ -1,0 +1,117 @@
+/**
+ * Credits referrers. What is owed stands in the referee's own document, so that nothing here has to be remembered:
+ *
+ *     owed ──► asked for at once, with others ──► paid
+ *       └────► the process dies, or storage is lost ──► swept after a minute ──► paid
+ *
+ * Storage rewards each referee once, however often it is asked.
+ */
+import type { Tier } from "../cache/tier.ts";
+import type { Clock, Timer } from "../clock.ts";
+import type { UserId } from "../ids.ts";
+import type { Log } from "../log.ts";
+import type { UserStore } from "../storage/store.ts";
+import { referralPoints } from "./operations.ts";
+
+export interface RewardLimits {
+  /** Longest wait of a reward for others, ms. */
+  readonly groupMaxMs: number;
+  /** Rewards in one transaction. */
+  readonly groupMaxUsers: number;
+  /** How often what is owed is looked for, ms. */
+  readonly sweepMs: number;
+  /** What is owed for longer is swept, ms. */
+  readonly owedMaxMs: number;
+}
+
+export interface RewardsOptions {
+  readonly store: Pick<UserStore, "reward" | "owedSince">;
+  readonly tier: Pick<Tier, "forget">;
+  readonly clock: Clock;
+  readonly limits: RewardLimits;
+  readonly log: Pick<Log, "debug">;
+}
+
+export class Rewards {
+  readonly #options: RewardsOptions;
+  readonly #waiting = new Map<UserId, (() => void)[]>();
+  #timer: Timer | undefined;
+  #sweeping: Promise<void> | undefined;
+  #sweepTimer: Timer | undefined;
+  #isStopping = false;
+
+  constructor(options: RewardsOptions) {
+    this.#options = options;
+  }
+
+  /** Begins to sweep, at once. */
+  start(): void {
+    this.#sweeping = this.#sweep();
+  }
+
+  /** Resolves when the referee's referrer has been credited, or when that has failed and is left to the sweep. Never rejects. */
+  pay(referee: UserId): Promise<void> {
+    return new Promise((resolve) => {
+      const others = this.#waiting.get(referee);
+      if (others === undefined) this.#waiting.set(referee, [resolve]);
+      else others.push(resolve);
+      const { clock, limits } = this.#options;
+      if (this.#waiting.size >= limits.groupMaxUsers || this.#isStopping) void this.#flush();
+      else this.#timer ??= clock.setTimer(() => void this.#flush(), limits.groupMaxMs);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    this.#sweepTimer?.cancel();
+    await Promise.all([this.#flush(), this.#sweeping]);
+  }
+
+  async #flush(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const waiting = [...this.#waiting];
+    this.#waiting.clear();
+    if (waiting.length === 0) return;
+    await this.#reward(waiting.map(([referee]) => referee));
+    for (const [, resolves] of waiting) for (const resolve of resolves) resolve();
+  }
+
+  /** Answers how many were paid now. Never rejects. */
+  async #reward(referees: readonly UserId[]): Promise<number> {
+    const { store, tier, clock, log } = this.#options;
+    try {
+      const rewarded = await store.reward(referees, referralPoints, clock.now());
+      tier.forget([
+        ...new Set(
+          rewarded.flatMap(({ referee, referrer }) => (referrer === undefined ? [referee] : [referee, referrer])),
+        ),
+      ]);
+      return rewarded.filter(({ end }) => end === "paid").length;
+    } catch (error) {
+      // It may have taken effect. Whose points went up is not known; versions keep what is held from doing harm.
+      tier.forget(referees);
+      log.debug("referrers could not be credited; it is tried again", { error });
+      return 0;
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const { clock, limits } = this.#options;
+    await this.#payOwed();
+    if (!this.#isStopping) this.#sweepTimer = clock.setTimer(() => this.start(), limits.sweepMs);
+  }
+
+  /** Never rejects. */
+  async #payOwed(): Promise<void> {
+    const { store, clock, limits, log } = this.#options;
+    try {
+      for (let paid = 1; paid > 0 && !this.#isStopping;) {
+        const owed = await store.owedSince(clock.now() - limits.owedMaxMs, limits.groupMaxUsers);
+        paid = owed.length === 0 ? 0 : await this.#reward(owed);
+      }
+    } catch (error) {
+      log.debug("what is owed could not be looked for; it is tried again", { error });
+    }
+  }
+}
