@@ -132,7 +132,9 @@ export class Changes {
       const busy = new Set(rounds.filter(({ user }) => (user?.applied.length ?? 0) > appliedMax));
       const writing = rounds.filter((round) => round.user !== undefined && !busy.has(round));
       const written = writing.length === 0 ? [] : await this.#store(writing);
-      const ends = new Map(writing.map((round, at) => [round, written[at] ?? "unanswered"]));
+      const ends = new Map<Round, Written | "unanswered">(
+        writing.map((round, at) => [round, written[at] ?? "unanswered"]),
+      );
       for (const round of rounds) this.#end(round, busy.has(round) ? "busy" : (ends.get(round) ?? "stored"));
     } catch (error) {
       // What took effect is not known: the tiers must not show what was there before.
