@@ -42,10 +42,12 @@ const parts: Readonly<Record<string, Part>> = {
   "bot contract": { files: ["src/bots/bot.ts"], uses: ["ids", "domain"] },
 
   leases: { files: ["src/leases/*.ts"], uses: [...ground, "leases port"] },
-  inbox: { files: ["src/inbox/*.ts"], uses: [...ground, "inbox port", "leases port"] },
+  /** What the files of SQLite share: their format, their damage, the thread that owns one. */
+  sqlite: { files: ["src/sqlite/*.ts"], uses: ["faults"] },
+  inbox: { files: ["src/inbox/*.ts"], uses: [...ground, "sqlite", "inbox port", "leases port"] },
   users: { files: ["src/users/*.ts"], uses: [...ground, "attempts", "domain", "storage port", "cache port"] },
   cache: { files: ["src/cache/*.ts"], uses: [...ground, "domain", "storage port", "cache port"] },
-  storage: { files: ["src/storage/*.ts"], uses: [...ground, "domain", "storage port"] },
+  storage: { files: ["src/storage/*.ts"], uses: [...ground, "sqlite", "domain", "storage port"] },
   telegram: { files: ["src/telegram/*.ts"], uses: [...ground, "signals", "attempts"] },
 
   "bot modules": {
@@ -146,7 +148,7 @@ const libraries: Readonly<Record<string, readonly string[]>> = {
   ],
   "@grammyjs/runner": ["src/poller.ts", "src/polling.ts"],
   "@grammyjs/transformer-throttler": ["src/telegram/*.ts"],
-  "bun:sqlite": ["src/inbox/*.ts", "src/storage/sqlite*.ts"],
+  "bun:sqlite": ["src/sqlite/*.ts", "src/inbox/*.ts", "src/storage/sqlite*.ts"],
   mongodb: ["src/storage/mongodb.ts", "src/storage/mongodb-errors.ts"],
   ioredis: ["src/inbox/redis.ts", "src/leases/redis.ts", "src/cache/redis.ts"],
   "lru-cache": ["src/cache/memory.ts", "src/cache/codes.ts"],

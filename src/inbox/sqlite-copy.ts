@@ -1,7 +1,8 @@
 /** Copies what can be read of a damaged inbox file into a fresh one, row by row. */
 import { Database } from "bun:sqlite";
 import { closeSync, copyFileSync, existsSync, openSync, readSync, rmSync, statSync, writeSync } from "node:fs";
-import { bringToFormat } from "./sqlite-format.ts";
+import { bringToFormat } from "../sqlite/format.ts";
+import { format } from "./sqlite-format.ts";
 
 export interface Salvaged {
   readonly entries: number;
@@ -39,7 +40,7 @@ export function copyReadable(from: string, to: string, now: number): Pick<Salvag
   const patched = `${to}.patched`;
   try {
     target.run("PRAGMA synchronous = OFF"); // The caller makes the finished file durable.
-    bringToFormat(target, to);
+    bringToFormat(target, to, format);
     const source = openAny(from, to, patched);
     const counts = { entries: 0, letters: 0 };
     if (source !== undefined) {

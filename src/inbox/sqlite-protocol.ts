@@ -1,5 +1,4 @@
 /** What the event loop and the worker that owns the SQLite file tell each other. */
-import type { FaultCode } from "../faults.ts";
 import type { Salvaged } from "./sqlite-salvage.ts";
 import type { SqliteStoreOptions } from "./sqlite-store.ts";
 import type { SyncStore } from "./store.ts";
@@ -24,14 +23,3 @@ export type Request =
         readonly given: Parameters<SyncStore[Call]>;
       };
     }[keyof SyncStore];
-
-export type Answer =
-  | { readonly id: number; readonly result: unknown }
-  | {
-      readonly id: number;
-      readonly message: string;
-      /** Where it was a Fault. */
-      readonly fault: FaultCode | undefined;
-      /** No further call can succeed: the file is damaged, or a transaction can neither be ended nor undone. */
-      readonly broken: boolean;
-    };

@@ -10,28 +10,17 @@
  * waiting for seconds of reading, for a damage that shows by itself when the page is used: then the process ends itself,
  * leaving a note (`.check`) by which the next start checks whatever the size.
  */
-import { Database } from "bun:sqlite";
-import { existsSync, fsyncSync, openSync, closeSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, fsyncSync, openSync, closeSync, renameSync, rmSync } from "node:fs";
 import { dirname } from "node:path";
-import { codeOf, syncFolder } from "./lock.ts";
+import { isDamage, isSound } from "../sqlite/damage.ts";
+import { syncFolder } from "./lock.ts";
 import { copyReadable, type Salvaged } from "./sqlite-copy.ts";
-import { knownFormat } from "./sqlite-format.ts";
+import { format } from "./sqlite-format.ts";
 import { openSqliteStore, type SqliteStore, type SqliteStoreOptions } from "./sqlite-store.ts";
 
-const checkMaxBytes = 256 * 1024 * 1024;
 const parts = ["-wal", "-shm", ""] as const;
 
 export type { Salvaged };
-
-export function isDamage(error: unknown): boolean {
-  const code = codeOf(error);
-  return code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_NOTADB");
-}
-
-/** Has the file checked at the next start whatever its size. */
-export function suspectDamage(path: string): void {
-  writeFileSync(`${path}.check`, "");
-}
 
 export function openSound(options: SqliteStoreOptions): {
   readonly store: SqliteStore;
@@ -40,28 +29,12 @@ export function openSound(options: SqliteStoreOptions): {
   const { path, now } = options;
   finishSalvage(path, now);
   try {
-    if (isSound(path)) return { store: openSqliteStore(options), salvaged: undefined };
+    if (isSound(path, format)) return { store: openSqliteStore(options), salvaged: undefined };
   } catch (error) {
     if (!isDamage(error)) throw error;
   }
   const salvaged = salvage(path, now);
   return { store: openSqliteStore(options), salvaged };
-}
-
-function isSound(path: string): boolean {
-  if (!existsSync(path)) return true;
-  if (!existsSync(`${path}.check`) && statSync(path).size > checkMaxBytes) return true;
-  const db = new Database(path, { readwrite: true });
-  try {
-    const found = knownFormat(db, path);
-    const [first] = db.query("PRAGMA quick_check(1)").values();
-    if (first?.[0] !== "ok") return false;
-    const isOurs = found > 0 || db.query("SELECT 1 FROM sqlite_master").values().length === 0;
-    if (isOurs) rmSync(`${path}.check`, { force: true });
-    return isOurs;
-  } finally {
-    db.close();
-  }
 }
 
 function salvage(path: string, now: number): Salvaged {

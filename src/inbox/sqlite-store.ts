@@ -4,8 +4,9 @@
  */
 import { Database } from "bun:sqlite";
 import { type BotId, type LaneKey, type Seq, toBotId, toLaneKey, toSeq } from "../ids.ts";
+import { bringToFormat } from "../sqlite/format.ts";
 import { judge, type Run, type RunLimits } from "./runs.ts";
-import { bringToFormat } from "./sqlite-format.ts";
+import { format } from "./sqlite-format.ts";
 import { recover } from "./sqlite-recovery.ts";
 import { type LetterRow, prepare, type Statements } from "./sqlite-statements.ts";
 import type {
@@ -41,7 +42,7 @@ export function openSqliteStore(options: SqliteStoreOptions): SqliteStore {
     db.run("PRAGMA busy_timeout = 1000");
     db.run(`PRAGMA page_size = ${pageBytes}`);
     // The format is looked at first: a file of a newer botfleet is left untouched.
-    bringToFormat(db, options.path);
+    bringToFormat(db, options.path, format);
     db.run("PRAGMA journal_mode = WAL");
     db.run("PRAGMA synchronous = FULL");
     db.run("PRAGMA wal_autocheckpoint = 0");

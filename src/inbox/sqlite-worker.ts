@@ -1,7 +1,9 @@
 /** The thread that owns the SQLite file: everything that waits for the disk happens here, nothing on the event loop. */
 import { Fault } from "../faults.ts";
-import type { Answer, OpenOptions, Opened, Request } from "./sqlite-protocol.ts";
-import { isDamage, openSound, suspectDamage } from "./sqlite-salvage.ts";
+import { isDamage, suspectDamage } from "../sqlite/damage.ts";
+import type { Answer } from "../sqlite/thread.ts";
+import type { OpenOptions, Opened, Request } from "./sqlite-protocol.ts";
+import { openSound } from "./sqlite-salvage.ts";
 import type { SqliteStore } from "./sqlite-store.ts";
 
 declare const self: Worker;
