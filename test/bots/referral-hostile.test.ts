@@ -146,6 +146,12 @@ test("whatever a name is, it is shown on one line of 32 characters at most", () 
   );
 });
 
+test("a long name is cut to 31 characters and an ellipsis, and of accents piled up three stay", () => {
+  expect(shownName("ö".repeat(32), "?")).toBe("ö".repeat(32));
+  expect(shownName("👍".repeat(33), "?")).toBe(`${"👍".repeat(31)}…`);
+  expect(shownName(`a${"\u0301".repeat(20)}b`, "?")).toBe(`a${"\u0301".repeat(3)}b`);
+});
+
 test("an ordinary name is shown as it is", () => {
   for (const name of ["Ann", "José Ñandú", "Анна", "李小龙", "مريم", "O'Brien-Smith", "👩‍👩‍👧‍👦 family", "a_b*c"])
     expect(shownName(name, "?")).toBe(name);
@@ -217,13 +223,16 @@ test("no update of any shape makes the bot throw, and all that it sends is text 
   );
 });
 
-test("other bots are not answered", async () => {
+test("other bots, and what is nobody's number, are not answered", async () => {
   const { handle, calls } = await host(await loadModule("referral", "/"), undefined, updates);
-  const from = { id: 77, is_bot: true, first_name: "Bot" };
-  for (const [type, text] of [
-    ["private", "/start"],
-    ["group", "/start@shop_bot"],
-  ]) {
+  for (const [id, isBot, type, text] of [
+    [77, true, "private", "/start"],
+    [77, true, "group", "/start@shop_bot"],
+    [-77, false, "private", "/start"],
+    [0, false, "private", "/start"],
+    [2 ** 53, false, "private", "/start"],
+  ] as const) {
+    const from = { id, is_bot: isBot, first_name: "Bot" };
     await handle({ update_id: 1, message: { message_id: 1, date: 1, from, chat: { id: 77, type }, text } } as never);
   }
   expect(calls).toEqual([]);

@@ -70,6 +70,8 @@ test("an unknown code is said politely, and registers all the same", async () =>
     expect(await guest.say(`/start ${payload}`)).toBe(en.welcomeUnknownCode("Cy"));
     expect(world.users.stored.get(10 + at)?.referredBy).toBeUndefined();
   }
+  // What cannot be a code is never asked for in the store.
+  expect(world.users.lookedUp).toEqual(["nobody12"]);
 });
 
 test("a payload that is no invitation is a plain /start", async () => {
@@ -139,9 +141,8 @@ test("/invite answers with the link, and a button that shares it", async () => {
   await ann.say("/start");
   const link = `https://t.me/points_bot?${(await startOf(ann)).replace("/start ", "start=")}`;
   const [share] = keyboardOf(world.calls.at(-1));
-  const url = new URL(share?.url ?? "");
-  expect([url.origin + url.pathname, url.searchParams.get("url")]).toEqual(["https://t.me/share/url", link]);
-  expect(url.searchParams.get("text")).toBe(en.shareText);
+  const [url, text] = [link, en.shareText].map(encodeURIComponent);
+  expect(share?.url).toBe(`https://t.me/share/url?url=${url}&text=${text}`);
   expect(share?.text).toBe(en.buttonShare);
 });
 
@@ -335,6 +336,8 @@ test("a group gets an answer to what names the bot alone: the way to the private
   for (const text of ["/daily@points_bot", "/START@Points_Bot ref_abcdefgh", "/nonsense@points_bot"]) {
     const [call, ...more] = await ask(text);
     expect([call?.payload["chat_id"], call?.payload["text"], more]).toEqual([-7, en.writePrivately, []]);
+    const asked = people.messages(42, -7).findLast(({ from }) => from === 5)?.messageId;
+    expect(call?.payload["reply_parameters"]).toEqual({ message_id: asked, allow_sending_without_reply: true });
     const link = text.includes("ref_") ? "?start=ref_abcdefgh" : "";
     expect(keyboardOf(call).map(({ url }) => url)).toEqual([`https://t.me/points_bot${link}`]);
   }

@@ -17,6 +17,8 @@ export class FakeUsers implements Users {
   readonly stored = new Map<number, User>();
   /** Kinds of the operations that were asked for, those answered from memory too. */
   readonly asked: Operation["kind"][] = [];
+  /** Codes that were looked up. */
+  readonly lookedUp: string[] = [];
   /** While true every method rejects with `unavailable`. */
   isLost = false;
   readonly #options: FakeUsersOptions;
@@ -41,6 +43,7 @@ export class FakeUsers implements Users {
 
   async byReferralCode(code: string): Promise<User | undefined> {
     await this.#reach();
+    this.lookedUp.push(code);
     return this.#all().find(({ referralCode }) => referralCode === code);
   }
 
