@@ -39,18 +39,41 @@ test("a clock that is set back opens a new window", () => {
   expect(take(1)).toBe("pass");
 });
 
-test("of more users than it may remember the one whose window began first begins anew", () => {
-  const { take } = limit();
-  for (const user of [1, 2, 3]) for (let at = 0; at < 3; at++) take(user);
-  take(4);
-  expect([take(2), take(3), take(1)]).toEqual(["over", "over", "pass"]);
+test("at most so many users are remembered, and the half of them that wrote last", () => {
+  const { windows, take } = limit({ usersMax: 4 });
+  for (const user of [1, 2, 3, 4]) for (let at = 0; at < 3; at++) take(user);
+  expect(windows.users).toBe(4);
+  take(5);
+  expect([take(3), take(4), take(1)]).toEqual(["over", "over", "pass"]);
+  for (let user = 100; user < 200; user++) {
+    take(user);
+    expect(windows.users).toBeLessThanOrEqual(4);
+  }
+});
+
+test("who writes all the time is remembered, however many others write", () => {
+  const { take } = limit({ usersMax: 10 });
+  for (let at = 0; at < 3; at++) take(1);
+  for (let user = 2; user < 1_000; user++)
+    expect([take(user), user % 4 === 0 ? take(1) : "over"]).toEqual(["pass", "over"]);
 });
 
 test("windows that are over are forgotten as others begin", async () => {
   const { clock, windows, take } = limit({ usersMax: 1_000 });
-  for (let user = 1; user <= 500; user++) take(user);
-  expect(windows.users).toBe(500);
-  await clock.advance(1_000);
-  for (let user = 1_001; user <= 1_200; user++) take(user);
-  expect(windows.users).toBe(500 - 400 + 200);
+  for (let user = 1; user <= 400; user++) take(user);
+  expect(windows.users).toBe(400);
+  for (const begun of [1_000, 2_000]) {
+    await clock.advance(1_000);
+    take(begun);
+  }
+  expect(windows.users).toBe(2);
+});
+
+test("a user whose window is still open is not forgotten with those whose are over", async () => {
+  const { clock, take } = limit();
+  take(2);
+  await clock.advance(900);
+  for (let at = 0; at < 3; at++) take(1);
+  await clock.advance(200);
+  expect([take(3), take(1)]).toEqual(["pass", "over"]);
 });

@@ -8,7 +8,7 @@ export interface PerUserOptions {
   readonly windowMs: number;
   /** In a window. */
   readonly max: number;
-  /** Users remembered; beyond it the one whose window began first is forgotten, and begins anew. */
+  /** Users remembered, an even number: at least the half of it that wrote last. Who is forgotten begins anew. */
   readonly usersMax: number;
   /** Wall-clock ms. */
   readonly now: () => number;
@@ -24,23 +24,31 @@ interface Window {
 
 export class PerUser {
   readonly #options: PerUserOptions;
-  /** In the order in which their windows began. */
-  readonly #windows = new Map<UserId, Window>();
+  /**
+   * Two generations, of which the older one is dropped as a whole: who writes moves to the younger. Taking the oldest out of one Map would cost
+   * 25 µs each, since it walks over all that was taken out before.
+   */
+  #young = new Map<UserId, Window>();
+  #old = new Map<UserId, Window>();
+  #turnedAt = -Infinity;
 
   constructor(options: PerUserOptions) {
     this.#options = options;
   }
 
-  /** Remembered just now. */
+  /** Entries kept just now; who moved to the younger generation counts twice. */
   get users(): number {
-    return this.#windows.size;
+    return this.#young.size + this.#old.size;
   }
 
   /** Counts an update of a user. A window begins with its first one. */
   take(user: UserId, update: number): Verdict {
     const now = this.#options.now();
-    const known = this.#windows.get(user);
-    const window = known !== undefined && this.#isOpen(known, now) ? known : this.#begin(user, now);
+    const window = this.#windowOf(user, now);
+    if (!this.#isWithin(window.startedAt, now)) {
+      window.startedAt = now;
+      window.count = 0;
+    }
     if (window.count > 0 && window.update === update) return window.verdict;
     const beyond = ++window.count - this.#options.max;
     window.update = update;
@@ -48,23 +56,24 @@ export class PerUser {
     return window.verdict;
   }
 
-  /** A clock that was set back must not keep a window open for long. */
-  #isOpen({ startedAt }: Window, now: number): boolean {
-    return now >= startedAt && now - startedAt < this.#options.windowMs;
+  #windowOf(user: UserId, now: number): Window {
+    const young = this.#young.get(user);
+    if (young !== undefined) return young;
+    const window = this.#old.get(user) ?? { startedAt: now, count: 0, update: 0, verdict: "pass" };
+    // After a whole window the older generation holds only windows that are over.
+    if (this.#young.size >= this.#options.usersMax / 2 || !this.#isWithin(this.#turnedAt, now)) this.#turn(now);
+    this.#young.set(user, window);
+    return window;
   }
 
-  #begin(user: UserId, now: number): Window {
-    const windows = this.#windows;
-    windows.delete(user);
-    // Two for one that comes, so that what is over goes away sooner than it comes.
-    for (let dropped = 0; dropped < 2; dropped++) {
-      const oldest = windows.entries().next().value;
-      if (oldest === undefined) break;
-      if (this.#isOpen(oldest[1], now) && windows.size < this.#options.usersMax) break;
-      windows.delete(oldest[0]);
-    }
-    const window: Window = { startedAt: now, count: 0, update: 0, verdict: "pass" };
-    windows.set(user, window);
-    return window;
+  #turn(now: number): void {
+    this.#old = this.#young;
+    this.#young = new Map();
+    this.#turnedAt = now;
+  }
+
+  /** A clock that was set back must not keep a window open for long. */
+  #isWithin(startedAt: number, now: number): boolean {
+    return now >= startedAt && now - startedAt < this.#options.windowMs;
   }
 }
