@@ -131,6 +131,39 @@ export const limits = {
     /** Calls of one bot that may wait even when `waitingMax` is used up: bots that flood never stop the others. */
     waitingReservedPerBot: 100,
   },
+  users: {
+    /** Longest time a change of a user, or a reward, waits for others to be written with it, ms. */
+    groupMaxMs: 2,
+    /** Users in one write; `BATCH_SIZE` wins. */
+    groupMaxUsers: 1_000,
+    /** Writes on their way at a time: while one waits for the disk the next ones gather. */
+    writesMax: 2,
+    /** Changes that wait or are being written; beyond it the update goes back to its lane. About 500 B of memory each. */
+    pendingMax: 100_000,
+    /** Operations remembered with a user after which it is asked which of them may still come again. */
+    appliedCheckAt: 128,
+    /** Operations remembered with a user that may come again; about 150 B each in the document. */
+    appliedMax: 256,
+    /** First and longest wait after another instance stored the user meanwhile, ms. */
+    conflictFirstMs: 2,
+    conflictCapMs: 200,
+    /** How often rewards are looked for that are owed and were not paid at once, ms. */
+    sweepMs: 30_000,
+    /** What is owed for longer is not under way any more, ms. */
+    owedMaxMs: 60_000,
+    /** Users whose place on the leaderboard is exact; the others' is estimated. */
+    exactMax: 1_000,
+    /** Age at which the leaderboard is read again, ms. */
+    refreshMs: 30_000,
+    /** Users asked for in one read. */
+    readMaxUsers: 1_000,
+    /** How long it is remembered that a user or a code does not exist, ms: instances do not tell each other of new ones. */
+    absentMs: 5_000,
+    /** Users, and codes, that do not exist and are remembered as such. */
+    absentMax: 50_000,
+    /** Referral codes whose users are remembered. */
+    codesMax: 100_000,
+  },
   process: {
     /** Time for handlers in work to end after SIGTERM, ms; then their calls are aborted and their updates stay. */
     drainMaxMs: 15_000,
