@@ -18,6 +18,7 @@ import { core } from "../simulator/core.ts";
 import type { FakeClock } from "../support/fake-clock.ts";
 import { FakeUsers, type FakeUsersOptions } from "../support/fake-users.ts";
 import { floodOff } from "../support/flood-off.ts";
+import type { User } from "../../src/users/user.ts";
 
 export interface RigOptions extends Partial<Pick<FakeUsersOptions, "exactPlaces">> {
   readonly rateLimit?: RateLimit;
@@ -177,3 +178,28 @@ export class Guest {
 function textOf(messages: readonly SeenMessage[]): string {
   return messages.map(({ text }) => text).join("\n---\n");
 }
+
+export const evm = "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed";
+
+export const firstInteger = (text: string): number => Number(/\d+/.exec(text)?.[0]);
+export const balanceOf = async (guest: Guest): Promise<number> => firstInteger(await guest.say("/points"));
+
+/** What the invitation link of somebody makes Telegram send. */
+export async function startOf(guest: Guest): Promise<string> {
+  const found = /https:\/\/t\.me\/points_bot\?start=(ref_[A-Za-z0-9]{8,})\s/.exec(await guest.say("/invite"));
+  return `/start ${found?.[1] ?? ""}`;
+}
+
+export function keyboardOf(call: Call | undefined): readonly { text: string; url?: string; callback_data?: string }[] {
+  const markup = call?.payload["reply_markup"] as { inline_keyboard: { text: string; url?: string }[][] } | undefined;
+  return markup?.inline_keyboard.flat() ?? [];
+}
+
+/** Gives a user points without the bot. */
+export function enrich(world: Rig, id: number, points: number): void {
+  world.users.stored.set(id, { ...(world.users.stored.get(id) as User), points });
+}
+
+/** Answers to button presses so far. */
+export const presses = ({ calls }: Rig): readonly Call[] =>
+  calls.filter(({ method }) => method === "answerCallbackQuery");

@@ -16,7 +16,7 @@ type IncomingOf<Kind extends Incoming["kind"]> = Extract<Incoming, { readonly ki
 
 /** One hint in that time, ms: who chats with the bot is not told again and again. */
 const hintEveryMs = 300_000;
-/** Users whose windows are remembered in each bot, about 150 bytes each. Who is forgotten may send as much again. */
+/** Users whose windows are remembered in each bot, about 200 bytes each. Who is forgotten may send as much again. */
 const limitedUsersMax = 10_000;
 /** Who is forgotten gets one hint more. */
 const hintedUsersMax = 2_000;
