@@ -2,6 +2,7 @@
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.ts";
 import type { UserId } from "../ids.ts";
+import { lifeTimes } from "./life-times.ts";
 import type { CodeTier } from "./tier.ts";
 import type { UserStore } from "../storage/store.ts";
 
@@ -20,9 +21,8 @@ export interface CodeTierOptions {
 const codeForm = /^[A-Za-z0-9]{8,32}$/;
 
 export function createCodeTier({ store, clock, limits }: CodeTierOptions): CodeTier {
-  const perf = { now: () => clock.monotonic() };
   const known = new LRUCache<string, UserId>({ max: limits.codesMax });
-  const absent = new LRUCache<string, true>({ max: limits.absentMax, ttl: limits.absentMs, perf });
+  const absent = new LRUCache<string, true>({ max: limits.absentMax, ttl: limits.absentMs, ...lifeTimes(clock) });
   const asking = new Map<string, Promise<UserId | undefined>>();
 
   async function ask(code: string): Promise<UserId | undefined> {

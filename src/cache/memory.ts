@@ -14,6 +14,7 @@ import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.ts";
 import type { UserId } from "../ids.ts";
 import type { User } from "../users/user.ts";
+import { lifeTimes } from "./life-times.ts";
 import type { Tier } from "./tier.ts";
 
 export interface MemoryTierOptions {
@@ -50,9 +51,6 @@ interface Fill {
   isOld: boolean;
 }
 
-/** How exact life times are, ms: asking the clock for each user held would cost more than the rest of a hit. */
-const ttlResolutionMs = 1_000;
-
 export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
   return new Memory(options);
 }
@@ -67,9 +65,9 @@ class Memory implements MemoryTier {
 
   constructor({ below, clock, limits }: MemoryTierOptions) {
     this.#below = below;
-    const perf = { now: () => clock.monotonic() };
-    this.#held = new LRUCache({ max: limits.usersMax, ttl: limits.ttlMs, ttlResolution: ttlResolutionMs, perf });
-    this.#absent = new LRUCache({ max: limits.absentMax, ttl: limits.absentMs, ttlResolution: ttlResolutionMs, perf });
+    const perf = lifeTimes(clock);
+    this.#held = new LRUCache({ max: limits.usersMax, ttl: limits.ttlMs, ...perf });
+    this.#absent = new LRUCache({ max: limits.absentMax, ttl: limits.absentMs, ...perf });
   }
 
   held(id: UserId): User | undefined {

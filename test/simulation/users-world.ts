@@ -14,6 +14,7 @@ import { createMemoryUserStore, type MemoryUserStore } from "../../src/storage/m
 import type { UserStore } from "../../src/storage/store.ts";
 import type { Operation } from "../../src/users/operations.ts";
 import { createRepository, type Repository } from "../../src/users/repository.ts";
+import { forwardStore } from "../support/forward-store.ts";
 import { Process, type Perils } from "./process.ts";
 import { Scheduler } from "./scheduler.ts";
 import { type PlannedUpdate, UsersOracle } from "./users-oracle.ts";
@@ -165,8 +166,7 @@ class UsersWorld {
         return result;
       });
     const planted = plant.store?.(durable, durable) ?? durable;
-    return {
-      ...planted,
+    return forwardStore(planted, {
       read: (ids) => reach(() => planted.read(ids)),
       write: (writes, writer) =>
         reach(async () => {
@@ -178,7 +178,7 @@ class UsersWorld {
       reward: (referees, points, at) => reach(() => planted.reward(referees, points, at)),
       byReferralCode: (code) => reach(() => planted.byReferralCode(code)),
       owedSince: (before, max) => reach(() => planted.owedSince(before, max)),
-    } as UserStore;
+    });
   }
 }
 

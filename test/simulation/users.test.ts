@@ -1,6 +1,8 @@
 /** Exactness of users, shown over thousands of interleavings, and that the simulation would see it broken. `SEEDS=20000` runs more. */
 import { describe, expect, test } from "bun:test";
+import type { MemoryUserStore } from "../../src/storage/memory.ts";
 import type { UserStore } from "../../src/storage/store.ts";
+import { forwardStore } from "../support/forward-store.ts";
 import { runUsersWorld, type UsersPlant } from "./users-world.ts";
 
 const seeds = Number(process.env["SEEDS"] ?? 1_000);
@@ -15,15 +17,8 @@ test(`no point is lost or doubled, and every replay answers as before: ${seeds} 
   expect(crashes).toBeGreaterThan(seeds / 2);
 }, 120_000);
 
-const withStore = (change: (store: UserStore) => Partial<UserStore>): UsersPlant => ({
-  store: (store) =>
-    new Proxy(store, {
-      get: (target, name) => {
-        const changed: unknown = Reflect.get(change(target), name);
-        const value: unknown = changed ?? Reflect.get(target, name);
-        return typeof value === "function" ? value.bind(target) : value;
-      },
-    }),
+const withStore = (change: (store: UserStore, durable: MemoryUserStore) => Partial<UserStore>): UsersPlant => ({
+  store: (store, durable) => forwardStore(store, change(store, durable)),
 });
 
 const plants: Readonly<Record<string, UsersPlant>> = {
@@ -40,42 +35,28 @@ const plants: Readonly<Record<string, UsersPlant>> = {
         writer,
       ),
   })),
-  "a document is stored whatever its version": {
-    store: (store, durable) => ({
-      ...store,
-      read: (ids) => store.read(ids),
-      reward: (...given) => store.reward(...given),
-      byReferralCode: (code) => store.byReferralCode(code),
-      owedSince: (...given) => store.owedSince(...given),
-      write: (writes, writer) =>
-        store.write(
-          writes.map(({ user }) => {
-            const expectedVersion = durable.users.get(user.telegramId)?.version ?? 0;
-            return { user: { ...user, version: expectedVersion + 1 }, expectedVersion };
-          }),
-          writer,
-        ),
-    }),
-  },
-  "a reward is paid without being owed": {
-    store: (store, durable) => ({
-      ...store,
-      read: (ids) => store.read(ids),
-      write: (...given) => store.write(...given),
-      byReferralCode: (code) => store.byReferralCode(code),
-      owedSince: (...given) => store.owedSince(...given),
-      reward: async (referees, points, at) => {
-        for (const id of referees) {
-          const user = durable.users.get(id);
-          if (user?.referral.state !== "paid") continue;
-          const version = user.version + 1;
-          const owed = { ...user, referral: { state: "owed" as const, since: at }, version };
-          await store.write([{ user: owed, expectedVersion: user.version }], "planted");
-        }
-        return store.reward(referees, points, at);
-      },
-    }),
-  },
+  "a document is stored whatever its version": withStore((store, durable) => ({
+    write: (writes, writer) =>
+      store.write(
+        writes.map(({ user }) => {
+          const expectedVersion = durable.users.get(user.telegramId)?.version ?? 0;
+          return { user: { ...user, version: expectedVersion + 1 }, expectedVersion };
+        }),
+        writer,
+      ),
+  })),
+  "a reward is paid without being owed": withStore((store, durable) => ({
+    reward: async (referees, points, at) => {
+      for (const id of referees) {
+        const user = durable.users.get(id);
+        if (user?.referral.state !== "paid") continue;
+        const version = user.version + 1;
+        const owed = { ...user, referral: { state: "owed" as const, since: at }, version };
+        await store.write([{ user: owed, expectedVersion: user.version }], "planted");
+      }
+      return store.reward(referees, points, at);
+    },
+  })),
   "an update is settled before its change is stored": { settlesEarly: true },
 };
 

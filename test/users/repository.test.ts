@@ -1,0 +1,199 @@
+import { describe, expect, test } from "bun:test";
+import { toSeq, toUserId } from "../../src/ids.ts";
+import { Fault, faultOf } from "../../src/faults.ts";
+import { bot, createUsersRig, register } from "./rig.ts";
+
+const daily = { kind: "daily" } as const;
+const dayMs = 86_400_000;
+
+describe("an operation", () => {
+  test("takes effect once and answers the same, however often its update is run", async () => {
+    const rig = createUsersRig();
+    await rig.until(rig.inUpdate(1, 5, register()));
+    const first = await rig.until(rig.inUpdate(2, 5, daily));
+    rig.tier.forget([toUserId(5)]);
+    const again = await rig.until(rig.inUpdate(2, 5, daily));
+    expect(first).toEqual({ kind: "granted", points: 10, owes: false });
+    expect(again).toEqual(first);
+    expect(rig.durable.users.get(toUserId(5))).toMatchObject({ points: 10, version: 2 });
+  });
+
+  test("replayed after 10,000 others on the same user changes nothing and answers as at first", async () => {
+    const rig = createUsersRig();
+    await rig.until(rig.inUpdate(1, 5, register()));
+    const at = rig.clock.now();
+    const first = await rig.until(rig.inUpdate(2, 5, daily, at));
+    for (let seq = 3; seq < 10_003; seq++) {
+      // The oldest one stays unsettled all the time: nothing is below it.
+      rig.state.settledBelow = 2;
+      await rig.until(rig.inUpdate(seq, 5, { kind: "set_wallet", wallet: `w${seq}` }, at));
+      rig.state.unsettled.delete(toSeq(seq));
+    }
+    const before = rig.durable.users.get(toUserId(5));
+    expect(await rig.until(rig.inUpdate(2, 5, daily, at + dayMs))).toEqual(first);
+    expect(rig.durable.users.get(toUserId(5))).toEqual(before as NonNullable<typeof before>);
+    expect(before?.applied.length).toBeLessThanOrEqual(129);
+  });
+
+  test("is forgotten when its update is settled", async () => {
+    const rig = createUsersRig();
+    await rig.until(rig.inUpdate(1, 5, register()));
+    rig.state.settledBelow = 2;
+    await rig.until(rig.inUpdate(2, 5, daily));
+    expect(rig.durable.users.get(toUserId(5))?.applied.map(({ seq }) => Number(seq))).toEqual([2]);
+  });
+
+  test("waits while too many updates of its user may still come again, and a replay does not", async () => {
+    const rig = createUsersRig({ limits: { appliedCheckAt: 4, appliedMax: 8 } });
+    await rig.until(rig.inUpdate(1, 5, register()));
+    for (let seq = 2; seq <= 8; seq++) await rig.until(rig.inUpdate(seq, 5, { kind: "set_wallet", wallet: `w${seq}` }));
+    const refused = await rig.until(rig.inUpdate(9, 5, { kind: "set_wallet", wallet: "w9" })).catch(faultOf);
+    expect(refused).toMatchObject({ code: "unavailable" });
+    expect(await rig.until(rig.inUpdate(8, 5, { kind: "set_wallet", wallet: "w8" }))).toMatchObject({
+      kind: "wallet_set",
+    });
+    rig.state.unsettled.delete(toSeq(3));
+    expect(await rig.until(rig.inUpdate(9, 5, { kind: "set_wallet", wallet: "w9" }))).toMatchObject({
+      kind: "wallet_set",
+    });
+  });
+
+  test("outside of an update is done and not remembered", async () => {
+    const rig = createUsersRig();
+    await rig.until(rig.repository.change(toUserId(5), { kind: "register", bot, profile: { firstName: "P" } }));
+    expect(rig.durable.users.get(toUserId(5))?.applied).toEqual([]);
+  });
+});
+
+describe("changes", () => {
+  test("of one user that come together are one write", async () => {
+    const rig = createUsersRig({ limits: { appliedMax: 2_000, appliedCheckAt: 2_000 } });
+    await rig.until(rig.inUpdate(1, 5, register()));
+    const changes = Array.from({ length: 1_000 }, (_, at) =>
+      rig.inUpdate(2 + at, 5, { kind: "set_wallet", wallet: `w${at}` }),
+    );
+    await rig.until(Promise.all(changes));
+    expect(rig.writes.length).toBe(2);
+    expect(rig.durable.users.get(toUserId(5))).toMatchObject({ walletAddress: "w999", version: 2 });
+  });
+
+  test("of many users are one write of each", async () => {
+    const rig = createUsersRig();
+    const changes = Array.from({ length: 500 }, (_, at) => rig.inUpdate(1 + at, 100 + at, register()));
+    await rig.until(Promise.all(changes));
+    expect(rig.writes.map((group) => group.length)).toEqual([500]);
+  });
+
+  test("fold again on what another instance stored meanwhile", async () => {
+    const rig = createUsersRig();
+    await rig.until(rig.inUpdate(1, 5, register()));
+    const user = rig.durable.users.get(toUserId(5));
+    if (user === undefined) throw new Error("the user was not registered");
+    await rig.durable.write([{ user: { ...user, points: 40, version: 2 }, expectedVersion: 1 }], "another");
+    expect(await rig.until(rig.inUpdate(2, 5, daily))).toMatchObject({ points: 50 });
+  });
+
+  test("to a wallet of somebody else are refused for that one alone, and stay refused", async () => {
+    const rig = createUsersRig();
+    for (const id of [5, 6]) await rig.until(rig.inUpdate(id, id, register()));
+    await rig.until(rig.inUpdate(10, 5, { kind: "set_wallet", wallet: "mine" }));
+    const [granted, taken] = await rig.until(
+      Promise.all([rig.inUpdate(11, 6, daily), rig.inUpdate(12, 6, { kind: "set_wallet", wallet: "mine" })]),
+    );
+    expect([granted?.kind, taken?.kind]).toEqual(["granted", "wallet_taken"]);
+    await rig.until(rig.inUpdate(13, 5, { kind: "set_wallet", wallet: "other" }));
+    expect(await rig.until(rig.inUpdate(12, 6, { kind: "set_wallet", wallet: "mine" }))).toEqual({
+      kind: "wallet_taken",
+    });
+    expect(await rig.until(rig.inUpdate(14, 6, { kind: "set_wallet", wallet: "mine" }))).toMatchObject({
+      kind: "wallet_set",
+    });
+  });
+
+  test("are refused beyond what may wait, and taken again once there is room", async () => {
+    const rig = createUsersRig({ limits: { pendingMax: 2 } });
+    const waiting = [rig.inUpdate(1, 1, register()), rig.inUpdate(2, 2, register())];
+    expect(await rig.inUpdate(3, 3, register()).catch(faultOf)).toMatchObject({ code: "unavailable" });
+    await rig.until(Promise.all(waiting));
+    expect(await rig.until(rig.inUpdate(3, 3, register()))).toMatchObject({ kind: "registered" });
+  });
+
+  test("end as unavailable while storage is down, and take effect once when it is back", async () => {
+    const rig = createUsersRig();
+    await rig.until(rig.inUpdate(1, 5, register()));
+    rig.state.isDown = true;
+    for (let second = 0; second < 60; second++) {
+      expect(await rig.until(rig.inUpdate(2, 5, daily)).catch(faultOf)).toBeInstanceOf(Fault);
+      await rig.clock.advance(1_000);
+    }
+    rig.state.isDown = false;
+    expect(await rig.until(rig.inUpdate(2, 5, daily))).toMatchObject({ kind: "granted", points: 10 });
+    expect(rig.durable.users.get(toUserId(5))?.points).toBe(10);
+  });
+
+  test("that wait are stored before the stop ends, and later ones are refused", async () => {
+    const rig = createUsersRig();
+    const change = rig.inUpdate(1, 5, register());
+    await rig.until(rig.repository.stop());
+    expect(await change).toMatchObject({ kind: "registered" });
+    expect(await rig.inUpdate(2, 5, daily).catch(faultOf)).toMatchObject({ code: "unavailable" });
+  });
+});
+
+describe("a reward", () => {
+  test("of each of 1,000 referees at once is paid once", async () => {
+    const rig = createUsersRig();
+    await rig.until(rig.inUpdate(1, 1, register()));
+    const ids = Array.from({ length: 1_000 }, (_, at) => 10 + at);
+    await rig.until(Promise.all(ids.map((id) => rig.inUpdate(id, id, register(1)))));
+    for (let run = 0; run < 2; run++) {
+      await rig.until(Promise.all(ids.map((id) => rig.inUpdate(10_000 + id, id, daily))));
+    }
+    expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 50_000, referralCount: 1_000 });
+    expect(rig.calls.reward).toBeLessThan(10);
+  });
+
+  test("that could not be paid at once is swept a minute later", async () => {
+    const rig = createUsersRig();
+    for (const [id, referrer] of [[1], [2, 1]] as const) await rig.until(rig.inUpdate(id, id, register(referrer)));
+    rig.state.rewardsFail = true;
+    expect(await rig.until(rig.inUpdate(3, 2, daily))).toMatchObject({ kind: "granted", owes: true });
+    expect(rig.durable.users.get(toUserId(1))?.points).toBe(0);
+    rig.state.rewardsFail = false;
+    rig.repository.start();
+    await rig.clock.advance(50_000);
+    expect(rig.durable.users.get(toUserId(1))?.points).toBe(0);
+    await rig.clock.advance(50_000);
+    expect(rig.durable.users.get(toUserId(1))).toMatchObject({ points: 50, referralCount: 1 });
+  });
+});
+
+describe("the leaderboard", () => {
+  test("ranks the first exactly and the others by how points are spread, and is read twice a minute at most", async () => {
+    const rig = createUsersRig({ limits: { exactMax: 20 } });
+    const users = Array.from({ length: 100 }, (_, at) => 1 + at);
+    await rig.until(Promise.all(users.map((id) => rig.inUpdate(id, id, register()))));
+    for (const id of users) {
+      const user = rig.durable.users.get(toUserId(id));
+      if (user === undefined) throw new Error("not registered");
+      await rig.durable.write([{ user: { ...user, points: id * 10, version: 2 }, expectedVersion: 1 }], "test");
+    }
+    const board = await rig.until(rig.repository.leaderboard());
+    expect(board.top.map(({ points }) => points)).toEqual([1000, 990, 980, 970, 960, 950, 940, 930, 920, 910]);
+    const placeOf = (id: number): unknown => {
+      const user = rig.durable.users.get(toUserId(id));
+      return user === undefined ? undefined : board.rankOf(user);
+    };
+    expect(placeOf(100)).toEqual({ place: 1, isExact: true });
+    expect(placeOf(81)).toEqual({ place: 20, isExact: true });
+    expect(placeOf(80)).toEqual({ place: 21, isExact: false });
+    expect(placeOf(1)).toEqual({ place: 100, isExact: false });
+    await rig.clock.advance(29_000);
+    await rig.repository.leaderboard();
+    expect(rig.calls.leaderboard).toBe(1);
+    await rig.clock.advance(2_000);
+    rig.state.isDown = true;
+    expect((await rig.repository.leaderboard()).top).toEqual(board.top);
+    expect(rig.calls.leaderboard).toBe(2);
+  });
+});

@@ -1,0 +1,123 @@
+/** A repository over a store in memory, on a clock that stands still. */
+import { limits } from "../../config/limits.ts";
+import { type Attempt, createAttemptScope } from "../../src/attempts.ts";
+import { createCodeTier } from "../../src/cache/codes.ts";
+import { createMemoryTier } from "../../src/cache/memory.ts";
+import { createStorageTier } from "../../src/cache/storage.ts";
+import { Fault } from "../../src/faults.ts";
+import { type Seq, toBotId, toLaneKey, toSeq, toUserId } from "../../src/ids.ts";
+import { createMemoryUserStore } from "../../src/storage/memory.ts";
+import type { Write } from "../../src/storage/store.ts";
+import type { Operation } from "../../src/users/operations.ts";
+import type { Outcome } from "../../src/users/outcome.ts";
+import { createRepository } from "../../src/users/repository.ts";
+import { forwardStore } from "../support/forward-store.ts";
+import { FakeClock } from "../support/fake-clock.ts";
+
+export const bot = toBotId(7);
+
+export interface RigOptions {
+  readonly limits?: Partial<Record<keyof typeof limits.users, number>>;
+}
+
+export type UsersRig = ReturnType<typeof createUsersRig>;
+
+export function createUsersRig({ limits: changed = {} }: RigOptions = {}) {
+  const clock = new FakeClock();
+  const durable = createMemoryUserStore();
+  const calls = { read: 0, write: 0, reward: 0, leaderboard: 0 };
+  const writes: (readonly Write[])[] = [];
+  const state = { isDown: false, rewardsFail: false, settledBelow: 0, unsettled: new Set<Seq>() };
+  const reach = async <T>(name: keyof typeof calls, effect: () => Promise<T>): Promise<T> => {
+    calls[name]++;
+    if (state.isDown) throw new Fault("unavailable", "storage is down");
+    return effect();
+  };
+  const store = forwardStore(durable, {
+    read: (ids) => reach("read", () => durable.read(ids)),
+    write: (given, writer) =>
+      reach("write", () => {
+        writes.push(given);
+        return durable.write(given, writer);
+      }),
+    reward: (referees, points, at) =>
+      state.rewardsFail
+        ? Promise.reject(new Fault("unavailable", "storage is down"))
+        : reach("reward", () => durable.reward(referees, points, at)),
+    byReferralCode: (code) => reach("read", () => durable.byReferralCode(code)),
+    leaderboard: (max) => reach("leaderboard", () => durable.leaderboard(max)),
+    owedSince: (before, max) => reach("read", () => durable.owedSince(before, max)),
+  });
+  const below = createStorageTier({ store, group: true, readMaxUsers: 1_000 });
+  const { users } = limits;
+  const tierLimits = { usersMax: 1_000, ttlMs: 600_000, absentMs: users.absentMs, absentMax: users.absentMax };
+  const tier = createMemoryTier({ below, clock, limits: tierLimits });
+  const scope = createAttemptScope();
+  let made = 0;
+  const repository = createRepository({
+    store,
+    tier,
+    codes: createCodeTier({ store, clock, limits: users }),
+    scope,
+    clock,
+    random: () => 0.5,
+    limits: { ...users, ...changed },
+    log: { debug: () => {} },
+    newCode: () => `code${++made}xxxx`,
+    newWriter: () => `${++made}`,
+    settled: {
+      below: () => toSeq(state.settledBelow),
+      unsettled: async (_partition, seqs) => new Set(seqs.filter((seq) => state.unsettled.has(seq))),
+    },
+  });
+
+  /** Runs one operation as the handler of the update with this seq would. `remembered`: results of earlier attempts. */
+  function inUpdate(seq: number, user: number, operation: Operation, receivedAt = clock.now()): Promise<Outcome> {
+    state.unsettled.add(toSeq(seq));
+    const change = scope.run(attemptOf(seq, receivedAt), () => repository.change(toUserId(user), operation));
+    return change;
+  }
+
+  /** Moves time until `promise` has ended. */
+  async function until<T>(promise: Promise<T>): Promise<T> {
+    const over = { is: false };
+    const watched = promise.finally(() => (over.is = true));
+    watched.catch(() => {});
+    for (let steps = 0; !over.is && steps < 10_000; steps++) await clock.advance(1);
+    return watched;
+  }
+
+  return { clock, durable, store, calls, writes, state, tier, repository, inUpdate, until };
+}
+
+export function register(referrer?: number): Operation {
+  const profile = { firstName: "P" };
+  return {
+    kind: "register",
+    bot,
+    profile,
+    ...(referrer === undefined ? {} : { referrer: toUserId(referrer) }),
+  };
+}
+
+function attemptOf(seq: number, receivedAt: number): Attempt {
+  let calls = 0;
+  const { signal } = new AbortController();
+  return {
+    bot,
+    partition: 0,
+    seq: toSeq(seq),
+    updateId: seq,
+    lane: toLaneKey(1),
+    number: 0,
+    mayRepeat: false,
+    receivedAt,
+    revoked: false,
+    effect: (run) => run(),
+    send: (_method, _payload, run) => run(calls++),
+    pause: () => {},
+    resume: () => {},
+    signal,
+    waitSignal: signal,
+  };
+}
