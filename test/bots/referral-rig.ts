@@ -19,9 +19,12 @@ import type { FakeClock } from "../support/fake-clock.ts";
 import { FakeUsers, type FakeUsersOptions } from "../support/fake-users.ts";
 import { floodOff } from "../support/flood-off.ts";
 import type { User } from "../../src/users/user.ts";
+import type { Users } from "../../src/users/users.ts";
 
 export interface RigOptions extends Partial<Pick<FakeUsersOptions, "exactPlaces">> {
   readonly rateLimit?: RateLimit;
+  /** Instead of the users in memory. */
+  readonly usersOf?: (world: Rig) => Users;
 }
 
 export interface Call {
@@ -43,6 +46,7 @@ export class Rig {
   readonly calls: Call[] = [];
   readonly counts = new Map<string, number>();
   readonly bots: RigBot[] = [];
+  readonly scope = createAttemptScope();
   readonly #options: RigOptions;
 
   constructor(options: RigOptions = {}) {
@@ -55,7 +59,7 @@ export class Rig {
 
   /** Hosts the module on a bot of the simulator: on that of the rig, 42, or on a further one. */
   async addBot(id = 42): Promise<RigBot> {
-    const { clock, api, users } = this;
+    const { clock, api, scope } = this;
     const simulated = id === 42 ? api.bot(42) : api.addBot({ id, username: `points_${id}_bot` });
     const deadlines = createDeadlines({ clock, tickMs: 200 });
     const listeners = createAbortListeners();
@@ -70,7 +74,7 @@ export class Rig {
       listeners,
       clock,
       random: () => 0.5,
-      scope: createAttemptScope(),
+      scope,
       limits: limits.client,
       events: { onCall() {}, onRetry() {} },
     });
@@ -84,7 +88,7 @@ export class Rig {
       module: await loadModule("referral", "/"),
       me: simulated.me as never,
       log: { info() {}, warn() {} },
-      users,
+      users: this.#options.usersOf?.(this) ?? this.users,
       rateLimit: this.#options.rateLimit,
       now: () => clock.now(),
       count: (event) => void this.counts.set(event, (this.counts.get(event) ?? 0) + 1),
