@@ -71,14 +71,15 @@ async function attempt(world: Rig, bot: RigBot, update: Update, earlier: readonl
   });
   const shown = () => world.api.people.messages(42, Number(laneOf(update)));
   const before = shown().at(-1)?.moment ?? 0;
-  let end: AttemptEnd | undefined;
+  const ends: AttemptEnd[] = [];
   world.scope.run(run, () =>
     run.begin(
       () => bot.hosted.handle(structuredClone(update)),
-      (how) => (end = how),
+      (end) => void ends.push(end),
     ),
   );
-  for (let at = 0; end === undefined && at < 1_000; at++) await world.clock.advance(10);
+  for (let at = 0; ends.length === 0 && at < 1_000; at++) await world.clock.advance(10);
+  const [end] = ends;
   if (end === undefined) throw new Error("the attempt does not end");
   const texts = shown().filter(({ from, moment }) => from === "bot" && moment > before);
   return { end, sends: run.sends(), remembered, texts: texts.map(({ text }) => text) };
