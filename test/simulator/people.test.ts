@@ -128,3 +128,17 @@ test("an injected id that Telegram could not give is confirmed by its own number
   expect(await ids({ offset: 4 })).toEqual([103]);
   expect(await ids({ offset: 104 })).toEqual([]);
 });
+
+test("a person has the names and the language that were given last, in whatever they do", async () => {
+  const sim = core();
+  const { api, bot } = sim;
+  const ann = { id: 7, is_bot: false, first_name: 'A"nn', username: "ann", language_code: "ru" };
+  api.people.person(7, { firstName: 'A"nn', username: "ann", languageCode: "ru" });
+  api.people.person(7).say(bot, "hi");
+  api.people.person(7).block(bot);
+  api.people.person(8, { languageCode: null }).say(bot, "hi");
+  const [said, blocked, other] = await updates(sim);
+  expect(said).toMatchObject({ message: { from: ann } });
+  expect(blocked).toMatchObject({ my_chat_member: { from: ann } });
+  expect((other?.["message"] as { from: unknown }).from).toEqual({ id: 8, is_bot: false, first_name: "Person 8" });
+});
