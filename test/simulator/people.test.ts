@@ -137,8 +137,9 @@ test("a person has the names and the language that were given last, in whatever 
   api.people.person(7).say(bot, "hi");
   api.people.person(7).block(bot);
   api.people.person(8, { languageCode: null }).say(bot, "hi");
-  const [said, blocked, other] = await updates(sim);
+  const [said, blocked, other = {}] = await updates(sim);
   expect(said).toMatchObject({ message: { from: ann } });
   expect(blocked).toMatchObject({ my_chat_member: { from: ann } });
-  expect((other?.["message"] as { from: unknown }).from).toEqual({ id: 8, is_bot: false, first_name: "Person 8" });
+  const { from } = other["message"] as { readonly from?: unknown };
+  expect(from).toEqual({ id: 8, is_bot: false, first_name: "Person 8" });
 });
