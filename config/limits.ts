@@ -51,6 +51,14 @@ export const limits = {
     /** Pages of the write-ahead log after which it is folded into the database, 4 KiB each. */
     checkpointPages: 4_000,
   },
+  sqliteUsers: {
+    /** Pages of the write-ahead log after which it is folded into the database, 4 KiB each. */
+    checkpointPages: 4_000,
+    /** Memory for pages of the file, KiB: the upper levels of every index of 10,000,000 users. */
+    pageCacheKiB: 64 * 1024,
+    /** Wait between two tries to write while the store is lost, ms. */
+    probeMs: 500,
+  },
   pipeline: {
     /** Unsettled updates of one bot after which its polling stops: what Telegram itself keeps for a bot. */
     backlogMaxUpdates: 100_000,

@@ -11,6 +11,10 @@ export type FaultCode =
   | "inbox_locked"
   /** The store was written by a newer botfleet. */
   | "format_newer"
+  /** The file that holds the users is damaged; nothing is written to it (exit 78). */
+  | "storage_damaged"
+  /** A stored user is not one: a field is missing or of the wrong kind. */
+  | "user_invalid"
   /** Something outside cannot be reached or says it cannot serve now; `retryAfterMs` where it said for how long. */
   | "unavailable"
   /** The attempt that made this call was given up (deadline or shutdown); none of its calls takes effect any more. */
@@ -77,6 +81,8 @@ export function isOutage(fault: Fault): boolean {
       return true;
     case "inbox_locked":
     case "format_newer":
+    case "storage_damaged":
+    case "user_invalid":
     case "settings_invalid":
     case "module_invalid":
     case "usage":

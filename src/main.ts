@@ -32,6 +32,7 @@ const configurationCodes: ReadonlySet<FaultCode> = new Set([
   "module_invalid",
   "inbox_locked",
   "format_newer",
+  "storage_damaged",
 ]);
 
 async function main(): Promise<void> {

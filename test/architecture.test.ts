@@ -34,8 +34,14 @@ const parts: Readonly<Record<string, Part>> = {
   "inbox port": { files: ["src/inbox/inbox.ts"], uses: ["ids", "leases port"] },
   /** The user and what changes it: pure, known to everybody who handles users. */
   domain: {
-    files: ["src/users/user.ts", "src/users/outcome.ts", "src/users/operations.ts", "src/users/users.ts"],
-    uses: ["ids"],
+    files: [
+      "src/users/user.ts",
+      "src/users/outcome.ts",
+      "src/users/operations.ts",
+      "src/users/users.ts",
+      "src/users/check-user.ts",
+    ],
+    uses: ["ids", "faults"],
   },
   "storage port": { files: ["src/storage/store.ts"], uses: ["ids", "domain"] },
   "cache port": { files: ["src/cache/tier.ts"], uses: ["ids", "domain"] },
@@ -149,6 +155,8 @@ const libraries: Readonly<Record<string, readonly string[]>> = {
   "@grammyjs/runner": ["src/poller.ts", "src/polling.ts"],
   "@grammyjs/transformer-throttler": ["src/telegram/*.ts"],
   "bun:sqlite": ["src/sqlite/*.ts", "src/inbox/*.ts", "src/storage/sqlite*.ts"],
+  "@sinclair/typebox": ["src/users/check-user.ts"],
+  "@sinclair/typebox/compiler": ["src/users/check-user.ts"],
   mongodb: ["src/storage/mongodb.ts", "src/storage/mongodb-errors.ts"],
   ioredis: ["src/inbox/redis.ts", "src/leases/redis.ts", "src/cache/redis.ts"],
   "lru-cache": ["src/cache/memory.ts", "src/cache/codes.ts"],

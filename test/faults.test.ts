@@ -44,6 +44,8 @@ test("only what lies outside, a shutdown and a lost claim are waited out", () =>
     inbox_fenced: true,
     inbox_locked: false,
     format_newer: false,
+    storage_damaged: false,
+    user_invalid: false,
     settings_invalid: false,
     module_invalid: false,
     usage: false,

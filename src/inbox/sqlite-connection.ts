@@ -16,7 +16,7 @@ export interface SqliteWorker {
 /** Starts the worker and has it open the file. Rejects as `openSound` throws, with the thread ended. */
 export async function connectWorker(options: OpenOptions): Promise<SqliteWorker> {
   const thread = startThread(new URL("./sqlite-worker.ts", import.meta.url), "the inbox");
-  const { broken, end } = thread;
+  const end = (): void => thread.end();
   const ask = <Result>(call: Request["call"], ...given: readonly unknown[]): Promise<Result> =>
     thread.ask(call, ...given);
   const abandon = async (): Promise<void> => {
@@ -31,7 +31,7 @@ export async function connectWorker(options: OpenOptions): Promise<SqliteWorker>
     letterCounts: () => ask("letterCounts"),
     backlog: () => ask("backlog"),
     close: (clean) => ask("close", clean),
-    broken,
+    broken: thread.broken,
   };
   try {
     const { salvaged } = await ask<Opened>("open", options);
