@@ -57,14 +57,14 @@ export async function startSimulator(bots: number, options: StartOptions = {}): 
   return { child, ...(JSON.parse(line) as Omit<Simulator, "child">) };
 }
 
-/** Echo bots for all `tokens` in one process, in the environment that `bun run start` gives it. `limits` as in a BOTS_FILE. */
+/** Bots of `module` for all `tokens` in one process, in the environment that `bun run start` gives it. `limits` as in a BOTS_FILE. */
 export function startBotfleet(
   simulator: Pick<Simulator, "url" | "tokens">,
   dataDir: string,
   limits: Readonly<Record<string, unknown>>,
-  options: StartOptions = {},
+  { module = "echo", ...options }: StartOptions & { readonly module?: string } = {},
 ): Child {
-  const bots = simulator.tokens.map((token, at) => ({ name: `echo${at}`, token, module: "echo", limits }));
+  const bots = simulator.tokens.map((token, at) => ({ name: `bot${at}`, token, module, limits }));
   const botsFile = join(dataDir, "bots.json");
   writeFileSync(botsFile, JSON.stringify({ bots }));
   const settings = {

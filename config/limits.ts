@@ -183,6 +183,8 @@ export const limits = {
     stallMaxMs: 10_000,
     /** `/ready` answers 503 after the inbox could not be written for this long, ms. */
     inboxLostMaxMs: 3_000,
+    /** `/ready` answers 503 after the users' storage could not be reached for this long, ms. */
+    storageLostMaxMs: 5_000,
     /** Connections kept aside for the sidecar, databases and files when the open-file limit is checked. */
     filesReserved: 256,
   },

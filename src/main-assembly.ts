@@ -1,14 +1,15 @@
 /** Builds botfleet from its settings, starts it, and stops it in reverse. */
-import { createAttemptScope } from "./attempts.ts";
+import { type AttemptScope, createAttemptScope } from "./attempts.ts";
 import type { BotModule } from "./bots/bot.ts";
 import type { Clock, Random } from "./clock.ts";
 import { createFleet, type Fleet, type FleetBotState } from "./fleet.ts";
 import type { BotId } from "./ids.ts";
-import type { Inbox } from "./inbox/inbox.ts";
+import type { Inbox, Partition } from "./inbox/inbox.ts";
 import { createSqliteInbox } from "./inbox/sqlite.ts";
 import { createLocalLeases } from "./leases/local.ts";
 import type { Log } from "./log.ts";
 import { createFleetBots, type FleetBots } from "./main-bots.ts";
+import { type OpenedUsers, openUsers } from "./main-users.ts";
 import { createHealth, createOutage } from "./ops/health.ts";
 import type { Heartbeat } from "./ops/heartbeat.ts";
 import { createMetrics, type Metrics } from "./ops/metrics.ts";
@@ -58,12 +59,14 @@ class Assembly implements Botfleet {
   private readonly names: ReadonlyMap<BotId, string>;
   private readonly metrics: Metrics;
   private readonly inboxOutage;
+  private readonly storageOutage;
   private state: FleetState = "starting";
   private sidecar: Sidecar | undefined;
   private inbox: Inbox | undefined;
   private pipeline: Pipeline | undefined;
   private fleet: Fleet | undefined;
   private connections: FleetBots | undefined;
+  private users: OpenedUsers | undefined;
   private reading: Promise<void> | undefined;
   private deadLetters = 0;
   /** Commits after which the dead letters have to be counted. */
@@ -75,6 +78,7 @@ class Assembly implements Botfleet {
     this.startedAt = clock.now();
     this.names = new Map(settings.bots.map(({ id, name }) => [id, name]));
     this.inboxOutage = createOutage(clock);
+    this.storageOutage = createOutage(clock);
     this.metrics = createMetrics({
       version,
       histograms: settings.monitoring.detailed,
@@ -97,6 +101,7 @@ class Assembly implements Botfleet {
       lastBeatAt: () => heartbeat.lastBeatAt(),
       source,
       inboxLostSince: () => this.inboxOutage.since(),
+      storage: { lostSince: () => this.storageOutage.since(), lostMaxMs: limits.process.storageLostMaxMs },
     });
     // First of all: a start that takes long (a big inbox to recover) is seen as a start, not as a dead process.
     this.sidecar = startSidecar({ ...settings.sidecar, health, metrics: this.metrics, source, clock, log });
@@ -104,8 +109,9 @@ class Assembly implements Botfleet {
       const inbox = await this.openInbox();
       const leases = createLocalLeases();
       const scope = createAttemptScope();
+      const partition = await inbox.open(await leases.claimPartition(0));
       const pipeline = new Pipeline({
-        partition: await inbox.open(await leases.claimPartition(0)),
+        partition,
         inbox,
         bots: new Set(settings.bots.map(({ id }) => id)),
         scope,
@@ -116,13 +122,15 @@ class Assembly implements Botfleet {
         events: this.pipelineEvents(),
       });
       const { modules } = this.options;
+      const usesUsers = [...modules.values()].some(({ uses }) => uses?.includes("users"));
+      if (usesUsers) this.users = await this.openUsers(partition, scope);
       const onMalformed = (): void => void this.countLetters();
       const { metrics } = this;
       this.connections = createFleetBots({
         settings,
         limits,
         modules,
-        users: undefined,
+        users: this.users?.users,
         clock,
         random,
         log,
@@ -146,11 +154,27 @@ class Assembly implements Botfleet {
     this.state = "draining";
     await this.fleet?.stop();
     await this.pipeline?.stop();
+    // Before the inbox, which it asks what is settled.
+    await this.users?.stop();
     await this.inbox?.stop();
     await this.reading;
     await this.connections?.stop();
     await this.sidecar?.stop();
     this.metrics.stop();
+  }
+
+  private openUsers(partition: Partition, scope: AttemptScope): Promise<OpenedUsers> {
+    const { log } = this.options;
+    return openUsers({
+      ...this.options,
+      partition,
+      scope,
+      onLost: (isLost) => {
+        this.storageOutage.set(isLost);
+        if (isLost) log.error("the users' storage is lost; updates wait in the inbox, and it is tried again");
+        else log.info("the users' storage is back");
+      },
+    });
   }
 
   private async openInbox(): Promise<Inbox> {

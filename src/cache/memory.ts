@@ -15,6 +15,7 @@ import type { Clock } from "../clock.ts";
 import type { UserId } from "../ids.ts";
 import type { User } from "../users/user.ts";
 import { lifeTimes } from "./life-times.ts";
+import { pack, type Packed, unpack, versionOf } from "./packing.ts";
 import type { Tier } from "./tier.ts";
 
 export interface MemoryTierOptions {
@@ -57,7 +58,7 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
 
 class Memory implements MemoryTier {
   readonly #below: Tier;
-  readonly #held: LRUCache<UserId, User>;
+  readonly #held: LRUCache<UserId, Packed>;
   readonly #absent: LRUCache<UserId, true>;
   readonly #fills = new Map<UserId, Fill>();
   #hits = 0;
@@ -71,9 +72,10 @@ class Memory implements MemoryTier {
   }
 
   held(id: UserId): User | undefined {
-    const user = this.#held.get(id);
-    if (user !== undefined) this.#hits++;
-    return user;
+    const packed = this.#held.get(id);
+    if (packed === undefined) return undefined;
+    this.#hits++;
+    return unpack(packed);
   }
 
   async read(ids: readonly UserId[]): Promise<Found> {
@@ -173,8 +175,8 @@ class Memory implements MemoryTier {
   #keep(user: User): void {
     const id = user.telegramId;
     const before = this.#held.peek(id);
-    if (before !== undefined && before.version > user.version) return;
+    if (before !== undefined && versionOf(before) > user.version) return;
     this.#absent.delete(id);
-    this.#held.set(id, user);
+    this.#held.set(id, pack(user));
   }
 }

@@ -1,6 +1,6 @@
 /** The lowest tier: storage itself, asked for many users at a time. */
 import DataLoader from "dataloader";
-import { Fault } from "../faults.ts";
+import { Fault, faultOf, isOutage } from "../faults.ts";
 import type { UserId } from "../ids.ts";
 import type { UserStore } from "../storage/store.ts";
 import type { User } from "../users/user.ts";
@@ -15,10 +15,27 @@ export interface StorageTierOptions {
 }
 
 export function createStorageTier({ store, group, readMaxUsers }: StorageTierOptions): Tier {
+  /** One damaged document must not hide those that are asked for with it. */
+  async function readEach(ids: readonly UserId[]): Promise<ReadonlyMap<UserId, User | Error>> {
+    try {
+      return await store.read(ids);
+    } catch (error) {
+      const fault = faultOf(error);
+      if (ids.length === 1 || fault === undefined || isOutage(fault)) throw error;
+      const users = new Map<UserId, User | Error>();
+      for (const id of ids) {
+        for (const [found, user] of await readEach([id]).catch((failed: unknown) => new Map([[id, asError(failed)]]))) {
+          users.set(found, user);
+        }
+      }
+      return users;
+    }
+  }
+
   // Holds nothing itself: remembering is the business of the tiers above.
   const loader = new DataLoader<UserId, User | undefined>(
     async (ids) => {
-      const users = await store.read([...new Set(ids)]);
+      const users = await readEach([...new Set(ids)]);
       return ids.map((id) => users.get(id));
     },
     { cache: false, batch: group, maxBatchSize: readMaxUsers },
@@ -39,4 +56,8 @@ export function createStorageTier({ store, group, readMaxUsers }: StorageTierOpt
   }
 
   return { held: () => undefined, read, readFresh: read, stored: () => {}, forget: () => {} };
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }

@@ -20,7 +20,7 @@
  */
 import { backoffMs, type Clock, type Random, type Timer } from "../clock.ts";
 import type { Tier } from "../cache/tier.ts";
-import { Fault, faultOf } from "../faults.ts";
+import { Fault, faultOf, isOutage } from "../faults.ts";
 import type { UserId } from "../ids.ts";
 import type { UserStore, Write, Written } from "../storage/store.ts";
 import type { ChangeLimits, Line, Pending } from "./change-lines.ts";
@@ -137,6 +137,12 @@ export class Changes {
       );
       for (const round of rounds) this.#end(round, busy.has(round) ? "busy" : (ends.get(round) ?? "stored"));
     } catch (error) {
+      const fault = faultOf(error);
+      if (rounds.length === 0 && lines.length > 1 && fault !== undefined && !isOutage(fault)) {
+        // A document of one of them is damaged, and nothing is written yet: the others go on without it.
+        for (const line of lines) await this.#write([line]);
+        return;
+      }
       // What took effect is not known: the tiers must not show what was there before.
       this.#options.tier.forget(lines.map(({ id }) => id));
       const inRounds = new Map(rounds.map(({ line, operations }) => [line, operations]));

@@ -12,7 +12,7 @@ export interface Rig {
   readonly dataDir: string;
   /** Every answer to a numbered message, from the beginning. */
   readonly answers: Answers;
-  /** A botfleet over the folder, running the module of that name in `fixtures/`. Ends with the rig. */
+  /** A botfleet over the folder, running `referral` or the module of that name in `fixtures/`. Ends with the rig. */
   spawn(module: string, options?: Partial<BotfleetProcessOptions>): BotfleetProcess;
   /** As `spawn`, once it has started. */
   start(module: string, options?: Partial<BotfleetProcessOptions>): Promise<BotfleetProcess>;
@@ -27,7 +27,7 @@ export async function createRig(options: SimulatorOptions): Promise<Rig> {
   const processes: BotfleetProcess[] = [];
   const spawn: Rig["spawn"] = (module, given) => {
     const botsFile = join(dataDir, "bots.json");
-    writeFileSync(botsFile, botsFileOf(simulator, fixture(module)));
+    writeFileSync(botsFile, botsFileOf(simulator, module === "referral" ? module : fixture(module)));
     const env = { BOTS_FILE: botsFile, ...given?.env };
     const process = spawnBotfleet({ apiRoot: simulator.url, dataDir, ...given, env });
     processes.push(process);

@@ -17,6 +17,7 @@ export interface StoredUpdate {
 export interface StoredLetter {
   readonly bot: number;
   readonly updateId: number | null;
+  readonly lane: number | string;
   readonly attempts: number;
   readonly effectsUnknown: number;
   readonly error: string;
@@ -58,7 +59,7 @@ function read(path: string): InboxFile {
     .all();
   const letters = db
     .query<StoredLetter, []>(
-      `SELECT bot, update_id AS updateId, attempts, effects_unknown AS effectsUnknown, error, body
+      `SELECT bot, update_id AS updateId, lane, attempts, effects_unknown AS effectsUnknown, error, body
        FROM letters ORDER BY id`,
     )
     .all();

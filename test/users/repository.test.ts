@@ -131,6 +131,21 @@ describe("changes", () => {
     expect(rig.durable.users.get(toUserId(5))?.points).toBe(10);
   });
 
+  test("of others go on beside a user whose document is damaged", async () => {
+    const rig = createUsersRig();
+    await rig.until(Promise.all([1, 2, 3].map((id) => rig.inUpdate(id, id, register()))));
+    for (const id of [1, 2, 3]) rig.tier.forget([toUserId(id)]);
+    rig.state.damaged = toUserId(2);
+    const ends = [1, 2, 3].map((id) =>
+      rig.inUpdate(10 + id, id, daily).then(
+        ({ kind }) => kind,
+        (error: unknown) => faultOf(error)?.code,
+      ),
+    );
+    expect(await rig.until(Promise.all(ends))).toEqual(["granted", "user_invalid", "granted"]);
+    expect((await rig.repository.get(toUserId(3)))?.points).toBe(10);
+  });
+
   test("that wait are stored before the stop ends, and later ones are refused", async () => {
     const rig = createUsersRig();
     const change = rig.inUpdate(1, 5, register());

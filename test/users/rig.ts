@@ -5,7 +5,7 @@ import { createCodeTier } from "../../src/cache/codes.ts";
 import { createMemoryTier } from "../../src/cache/memory.ts";
 import { createStorageTier } from "../../src/cache/storage.ts";
 import { Fault } from "../../src/faults.ts";
-import { type Seq, toBotId, toLaneKey, toSeq, toUserId } from "../../src/ids.ts";
+import { type Seq, toBotId, toLaneKey, toSeq, toUserId, type UserId } from "../../src/ids.ts";
 import { createMemoryUserStore } from "../../src/storage/memory.ts";
 import type { Write } from "../../src/storage/store.ts";
 import type { Operation } from "../../src/users/operations.ts";
@@ -27,14 +27,24 @@ export function createUsersRig({ limits: changed = {} }: RigOptions = {}) {
   const durable = createMemoryUserStore();
   const calls = { read: 0, write: 0, reward: 0, leaderboard: 0 };
   const writes: (readonly Write[])[] = [];
-  const state = { isDown: false, rewardsFail: false, settledBelow: 0, unsettled: new Set<Seq>() };
+  const state = {
+    isDown: false,
+    damaged: undefined as UserId | undefined,
+    rewardsFail: false,
+    settledBelow: 0,
+    unsettled: new Set<Seq>(),
+  };
   const reach = async <T>(name: keyof typeof calls, effect: () => Promise<T>): Promise<T> => {
     calls[name]++;
     if (state.isDown) throw new Fault("unavailable", "storage is down");
     return effect();
   };
   const store = forwardStore(durable, {
-    read: (ids) => reach("read", () => durable.read(ids)),
+    read: (ids) =>
+      reach("read", () => {
+        if (ids.some((id) => id === state.damaged)) throw new Fault("user_invalid", "points is no number");
+        return durable.read(ids);
+      }),
     write: (given, writer) =>
       reach("write", () => {
         writes.push(given);
