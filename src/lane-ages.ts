@@ -14,8 +14,10 @@ const spanFirstMs = 1_000;
 export class LaneAges {
   /** In rising order: a block holds the entries from its own `seq` up to that of the next one. */
   private seqs: Seq[] = [];
-  /** When the first of them was received, wall-clock ms. */
+  /** When the oldest of them was received, wall-clock ms. */
   private times: number[] = [];
+  /** When the newest of them was received. */
+  private latests: number[] = [];
   /** Unsettled. */
   private counts: number[] = [];
   private spanMs = spanFirstMs;
@@ -24,7 +26,7 @@ export class LaneAges {
   /** `seq` rises from call to call; times need not: a dead letter that is retried keeps its own. */
   add(seq: Seq, receivedAt: number): void {
     this.unsettled++;
-    this.put(seq, receivedAt, 1);
+    this.put(seq, receivedAt, receivedAt, 1);
     if (this.times.length > blocksMax) this.join();
   }
 
@@ -35,6 +37,7 @@ export class LaneAges {
     if (--this.unsettled > 0) return;
     this.seqs = [];
     this.times = [];
+    this.latests = [];
     this.counts = [];
     this.spanMs = spanFirstMs;
   }
@@ -67,25 +70,32 @@ export class LaneAges {
   private join(): void {
     for (let spanMs = this.spanMs; this.times.length > roomyBlocks; spanMs *= 2) {
       this.spanMs = spanMs;
-      const { seqs, times, counts } = this;
+      const { seqs, times, latests, counts } = this;
       this.seqs = [];
       this.times = [];
+      this.latests = [];
       this.counts = [];
       for (let at = 0; at < seqs.length; at++) {
-        if ((counts[at] as number) > 0) this.put(seqs[at] as Seq, times[at] as number, counts[at] as number);
+        if ((counts[at] as number) === 0) continue;
+        this.put(seqs[at] as Seq, times[at] as number, latests[at] as number, counts[at] as number);
       }
     }
   }
 
-  private put(seq: Seq, time: number, count: number): void {
+  private put(seq: Seq, time: number, latest: number, count: number): void {
     const last = this.times.length - 1;
-    const since = time - (this.times[last] ?? Number.NaN);
-    if (since >= 0 && since <= this.spanMs) {
+    // Times may fall as well as rise: blocks that join in one direction alone would never be few enough.
+    const from = Math.min(time, this.times[last] ?? Number.NaN);
+    const to = Math.max(latest, this.latests[last] ?? Number.NaN);
+    if (to - from <= this.spanMs) {
+      this.times[last] = from;
+      this.latests[last] = to;
       this.counts[last] = (this.counts[last] as number) + count;
       return;
     }
     this.seqs.push(seq);
     this.times.push(time);
+    this.latests.push(latest);
     this.counts.push(count);
   }
 }

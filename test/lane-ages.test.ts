@@ -30,6 +30,21 @@ test("a retried dead letter is as old as when it was received", () => {
   expect(ages.oldest()).toBe(900_000);
 });
 
+test("times that fall again and again, as of dead letters retried the newest first, are joined like those that rise", () => {
+  const ages = new LaneAges();
+  const stepMs = 2_000;
+  for (let seq = 1; seq <= 1_000; seq++) ages.add(toSeq(seq), 10_000_000 - seq * stepMs);
+  expect(ages.oldest()).toBe(10_000_000 - 1_000 * stepMs);
+  for (let seq = 1_000; seq > 1; seq--) {
+    ages.settle(toSeq(seq));
+    const early = 10_000_000 - (seq - 1) * stepMs - (ages.oldest() ?? 0);
+    expect(early).toBeGreaterThanOrEqual(0);
+    expect(early).toBeLessThanOrEqual((1_000 * stepMs) / 50);
+  }
+  ages.settle(toSeq(1));
+  expect(ages.oldest()).toBeUndefined();
+});
+
 test("whatever is added and settled, the answer is early by a second or a fiftieth of the time that waits, and never late", () => {
   const step = fc.record({ gapMs: fc.oneof(fc.nat(300), fc.nat(60_000), fc.constant(86_400_000)), settle: fc.nat(3) });
   fc.assert(
