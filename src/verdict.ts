@@ -64,7 +64,10 @@ function isShutOut(thrown: unknown, lane: LaneKey): boolean {
     const { error_code: code, description = "", method = "", payload } = refusal as Error & Partial<Refused>;
     const isShut = code === 403 || (code === 400 && description.includes("chat not found"));
     // A lane that is no number stands for something else than a chat.
-    return isShut && isWrite.test(method) && typeof lane === "number" && Number(payload?.["chat_id"]) === lane;
+    if (!isShut || !isWrite.test(method) || typeof lane !== "number" || Number(payload?.["chat_id"]) !== lane)
+      return false;
+    // Else it may be the other chat that cannot be read; of users Telegram speaks only where it writes to them.
+    return !namesAnotherChat(payload, lane) || description.includes("user");
   } catch {
     return false; // What throws when it is looked at is no refusal of Telegram's.
   }
@@ -75,6 +78,12 @@ interface Refused {
   readonly description: string;
   readonly method: string;
   readonly payload: Readonly<Record<string, unknown>>;
+}
+
+/** Whether the call takes something from another chat than it writes to. */
+function namesAnotherChat(payload: Refused["payload"] | undefined, lane: number): boolean {
+  const replied = payload?.["reply_parameters"] as Refused["payload"] | undefined;
+  return [payload?.["from_chat_id"], replied?.["chat_id"]].some((chat) => chat !== undefined && Number(chat) !== lane);
 }
 
 const isWrite = /^(send|edit|copy|forward)/;

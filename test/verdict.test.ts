@@ -106,6 +106,25 @@ describe("an uncaught refusal to write to the update's own chat", () => {
     expect(of(refusal(404, "Not Found", "sendMessage", 7))).toBe("retry");
     expect(of(Object.assign(new Error("x"), { error_code: 403 }))).toBe("retry");
   });
+
+  test.each([
+    ["copyMessage", { from_chat_id: -100 }],
+    ["forwardMessages", { from_chat_id: "@shop" }],
+    ["sendMessage", { reply_parameters: { message_id: 1, chat_id: -100 } }],
+  ])("is the handler's fault where another chat that %s reads from may be meant", (method, other) => {
+    const end = (code: number, description: string, chat: number): Verdict["kind"] =>
+      of(new GrammyError("m", { ok: false, error_code: code, description }, method, { chat_id: chat, ...other }), chat);
+    expect(end(403, "Forbidden: bot was kicked from the channel chat", 7)).toBe("retry");
+    expect(end(403, "Forbidden: bot is not a member of the supergroup chat", -7)).toBe("retry");
+    expect(end(400, "Bad Request: chat not found", 7)).toBe("retry");
+    expect(end(403, "Forbidden: bot was blocked by the user", 7)).toBe("undeliverable");
+  });
+
+  test("is undeliverable where it reads from the chat itself", () => {
+    const payload = { chat_id: 7, from_chat_id: 7, reply_parameters: { message_id: 1, chat_id: "7" } };
+    const refused = { ok: false, error_code: 400, description: "Bad Request: chat not found" } as const;
+    expect(of(new GrammyError("m", refused, "copyMessage", payload))).toBe("undeliverable");
+  });
 });
 
 test("an update given up for its unknown outcomes says how often, and that its effects are not known", () => {
