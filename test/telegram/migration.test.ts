@@ -65,11 +65,28 @@ test.each<[string, object]>([
   ["an edit", { chat_id: -7, message_id: 5, text: "new" }],
   ["a deletion of many", { chat_id: -7, message_ids: [5, 6] }],
   ["a copy of the chat's own message", { chat_id: -7, from_chat_id: -7, message_id: 5 }],
+  [
+    "a copy of another group's message, which may be the one that moved",
+    { chat_id: -7, from_chat_id: -8, message_id: 5 },
+  ],
+  ["a copy of a group's message to a user", { chat_id: 7, from_chat_id: -8, message_id: 5 }],
+  ["a forward of a group's messages to a channel", { chat_id: -1001234567890, from_chat_id: -8, message_ids: [5] }],
+  ["a message to a user", { chat_id: 7, text: "for your eyes only" }],
   ["a call without a chat", { user_id: 5 }],
 ])("%s is not followed: the new chat numbers its messages anew", async (_, payload) => {
   const { call, requests } = scripted([moved(-1001), done()]);
   expect(await call("editMessageText", payload)).toMatchObject({ ok: false, error_code: 400 });
   expect(requests).toHaveLength(1);
+});
+
+test("a reply to a message of the old chat is sent as a reply to nothing, and one to another chat's stays one", async () => {
+  const { call, requests } = scripted([moved(-1001), done(), moved(-1001), done()]);
+  await call("sendMessage", { chat_id: -7, text: "hi", reply_parameters: { message_id: 5 }, reply_to_message_id: 5 });
+  await call("sendMessage", { chat_id: -7, text: "hi", reply_parameters: { message_id: 5, chat_id: -1009876543210 } });
+  expect(requests.map(({ body }) => body).filter((_, at) => at % 2 === 1)).toEqual([
+    '{"chat_id":-1001,"text":"hi"}',
+    '{"chat_id":-1001,"text":"hi","reply_parameters":{"message_id":5,"chat_id":-1009876543210}}',
+  ]);
 });
 
 test("a copy from another chat is followed", async () => {
