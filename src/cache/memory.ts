@@ -11,11 +11,11 @@
  * it is stored; the tier below fails → all who wait for the answer are told, nothing is kept.
  */
 import { LRUCache } from "lru-cache";
+import { Entries, type Entry } from "./entries.ts";
 import type { Clock } from "../clock.ts";
 import type { UserId } from "../ids.ts";
 import type { User } from "../users/user.ts";
 import { lifeTimes } from "./life-times.ts";
-import { pack, type Packed, unpack, versionOf } from "./packing.ts";
 import type { Tier } from "./tier.ts";
 
 export interface MemoryTierOptions {
@@ -58,7 +58,8 @@ export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
 
 class Memory implements MemoryTier {
   readonly #below: Tier;
-  readonly #held: LRUCache<UserId, Packed>;
+  readonly #held: LRUCache<UserId, Entry>;
+  readonly #entries = new Entries();
   readonly #absent: LRUCache<UserId, true>;
   readonly #fills = new Map<UserId, Fill>();
   #hits = 0;
@@ -67,15 +68,21 @@ class Memory implements MemoryTier {
   constructor({ below, clock, limits }: MemoryTierOptions) {
     this.#below = below;
     const perf = lifeTimes(clock);
-    this.#held = new LRUCache({ max: limits.usersMax, ttl: limits.ttlMs, ...perf });
+    this.#held = new LRUCache({
+      max: limits.usersMax,
+      ttl: limits.ttlMs,
+      ...perf,
+      // Evicted, deleted or replaced.
+      dispose: (entry) => this.#entries.drop(entry),
+    });
     this.#absent = new LRUCache({ max: limits.absentMax, ttl: limits.absentMs, ...perf });
   }
 
   held(id: UserId): User | undefined {
-    const packed = this.#held.get(id);
-    if (packed === undefined) return undefined;
+    const entry = this.#held.get(id);
+    if (entry === undefined) return undefined;
     this.#hits++;
-    return unpack(packed);
+    return this.#entries.userOf(entry);
   }
 
   async read(ids: readonly UserId[]): Promise<Found> {
@@ -175,8 +182,8 @@ class Memory implements MemoryTier {
   #keep(user: User): void {
     const id = user.telegramId;
     const before = this.#held.peek(id);
-    if (before !== undefined && versionOf(before) > user.version) return;
+    if (before !== undefined && before.version > user.version) return;
     this.#absent.delete(id);
-    this.#held.set(id, pack(user));
+    this.#held.set(id, this.#entries.of(user));
   }
 }

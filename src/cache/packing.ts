@@ -13,7 +13,7 @@ const activeFlag = 1;
 const verifiedFlag = 2;
 const miniappFlag = 4;
 
-/** The version first, so that it is read without the rest. Absent is `null`. */
+/** Absent is `null`. */
 type Row = readonly [
   version: number,
   id: number,
@@ -78,10 +78,6 @@ const everyWide = /[^\0-\xff]/g;
 
 function escape(letter: string): string {
   return `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
-}
-
-export function versionOf(packed: Packed): number {
-  return Number(packed.slice(1, packed.indexOf(",")));
 }
 
 export function unpack(packed: Packed): User {

@@ -82,8 +82,9 @@ export class SqliteUsers {
     return this.#sql.histogram.values().map(([from, users]) => ({ from: Number(from), users: Number(users) }));
   }
 
-  /** `cells` as `cellsOf` makes them. */
-  write(cells: readonly Cell[]): readonly Written[] {
+  /** `text`: JSON of the cells as `cellsOf` makes them. */
+  write(text: string): readonly Written[] {
+    const cells = JSON.parse(text) as readonly Cell[];
     return this.#transaction("begin", () => {
       const ends: Written[] = [];
       for (let at = 0; at < cells.length; at += cellsPerWrite)

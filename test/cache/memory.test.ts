@@ -126,6 +126,16 @@ describe("the first tier", () => {
     expect(tier.held(one)).toBeUndefined();
   });
 
+  test("answers the same user when it has been packed meanwhile", () => {
+    const wide = createMemoryTier({
+      below: createRig().tier,
+      clock: new FakeClock(),
+      limits: { ...limits, usersMax: 5_000 },
+    });
+    for (let id = 1; id <= 5_000; id++) wide.stored([user(id, id)]);
+    for (const id of [1, 2_500, 5_000, 1, 2_500]) expect(wide.held(toUserId(id))).toEqual(user(id, id));
+  });
+
   test("holds no more users than it may", () => {
     const { tier, write } = createRig();
     for (let id = 1; id <= 100; id++) write(user(id, 1));

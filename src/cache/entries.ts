@@ -1,0 +1,57 @@
+/**
+ * Users as the first tier holds them: packed, but for those of the last looks. An update looks at its user several times within
+ * milliseconds and writes it; packing for each of them would cost more than the rest.
+ */
+import type { User } from "../users/user.ts";
+import { pack, type Packed, unpack } from "./packing.ts";
+
+/** Entries of a generation; two of them are kept unpacked. About 1.5 KB each. */
+const generationMax = 1_000;
+
+export interface Entry {
+  readonly version: number;
+  /** One of the two is there. */
+  packed: Packed | undefined;
+  user: User | undefined;
+}
+
+export class Entries {
+  #young = new Set<Entry>();
+  #old = new Set<Entry>();
+
+  of(user: User): Entry {
+    const entry: Entry = { version: user.version, packed: undefined, user };
+    this.#look(entry);
+    return entry;
+  }
+
+  userOf(entry: Entry): User {
+    const user = entry.user ?? unpack(entry.packed ?? "");
+    if (entry.user === undefined) {
+      entry.user = user;
+      this.#look(entry);
+    }
+    return user;
+  }
+
+  /** The entry is held no more: nothing is packed for it. */
+  drop(entry: Entry): void {
+    this.#young.delete(entry);
+    this.#old.delete(entry);
+  }
+
+  #look(entry: Entry): void {
+    if (this.#young.size >= generationMax) {
+      for (const past of this.#old) this.#pack(past);
+      this.#old = this.#young;
+      this.#young = new Set();
+    }
+    this.#young.add(entry);
+  }
+
+  #pack(entry: Entry): void {
+    if (this.#young.has(entry) || entry.user === undefined) return;
+    entry.packed ??= pack(entry.user);
+    entry.user = undefined;
+  }
+}
