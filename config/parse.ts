@@ -111,7 +111,7 @@ export const apiRoot: Parse<string> = (text) => {
 
 export const redisUrl: Parse<string> = (text) => {
   const url = urlIn(text, "redis:", "rediss:");
-  if (url === undefined || url.hostname === "") {
+  if (url === undefined || url.hostname === "" || !isDecodable(text)) {
     return {
       wrong:
         "must be a redis:// or rediss:// URL, such as redis://127.0.0.1:6379; encode special characters of a password as %XX",
@@ -138,7 +138,7 @@ export interface MongodbUri {
 
 export const mongodbUri: Parse<MongodbUri> = (text) => {
   const found = mongodbForm.exec(text);
-  if (found === null) {
+  if (found === null || !isDecodable(text)) {
     return {
       wrong:
         "must be a mongodb:// or mongodb+srv:// URI, such as mongodb://127.0.0.1:27017/botfleet; encode special characters of a password as %XX",
@@ -159,6 +159,16 @@ function urlIn(text: string, ...schemes: readonly string[]): URL | undefined {
   const url = new URL(text);
   // `URL` repairs "http:host" and "http:/host"; whoever wrote that meant something else.
   return schemes.includes(url.protocol) && text.slice(url.protocol.length).startsWith("//") ? url : undefined;
+}
+
+/** A password with a `%` that was not encoded, which no client can read. */
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false; // It throws for nothing else.
+  }
 }
 
 function hasControl(text: string): boolean {

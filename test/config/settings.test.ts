@@ -48,6 +48,8 @@ const redisUrls = [
   "redis://h/x",
   "redis://h /0",
   "redis://:p#w@h",
+  "redis://:100%@h",
+  "redis://:p%ffw@h",
 ];
 
 const cases: Readonly<Record<VariableName, Case>> = {
@@ -173,6 +175,8 @@ const cases: Readonly<Record<VariableName, Case>> = {
       "mongodb://a,/x",
       "mongodb://a/b.c",
       "mongodb://u:p@ss@a",
+      "mongodb://u:100%@a",
+      "mongodb://u:p%ff@a",
       "mongodb://a b/",
     ],
   },
