@@ -16,7 +16,10 @@ export interface Attempt {
   readonly number: number;
   /** When the update was received, wall-clock ms. */
   readonly receivedAt: number;
-  /** An earlier run ended without an answer of Telegram's, or in a crash: what this one asks for may have been done already. */
+  /**
+   * An earlier run ended without an answer of Telegram's, in a crash, or with an earlier process: what this one asks for may have been done
+   * already.
+   */
   readonly mayRepeat: boolean;
   /** True from the deadline (or a shutdown) on. */
   readonly revoked: boolean;

@@ -39,6 +39,8 @@ const readMaxEntries = 1_000;
 
 export class Pipeline {
   private readonly options: PipelineOptions;
+  /** Wall-clock ms. */
+  private readonly startedAt: number;
   private readonly lanes: Lanes;
   private readonly bodies: Bodies;
   private readonly rooms: Rooms;
@@ -67,6 +69,7 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     const { clock, limits } = options;
     this.options = options;
+    this.startedAt = clock.now();
     this.lanes = new Lanes(limits);
     this.bodies = new Bodies(options.partition, limits);
     this.rooms = new Rooms(clock);
@@ -265,7 +268,9 @@ export class Pipeline {
     const { bot } = lane.line;
     const { clock, scope } = this.options;
     const { attempts, suspicion } = this.extra(lane.head);
-    const mayRepeat = suspicion !== "none" || this.unknowns.has(lane);
+    // An earlier process may have begun what it had received, and have been stopped before an answer came.
+    const isFromBefore = body.receivedAt < this.startedAt;
+    const mayRepeat = suspicion !== "none" || isFromBefore || this.unknowns.has(lane);
     const of = { bot, seq: lane.head, lane: lane.key, number: attempts, mayRepeat };
     const run = new AttemptRun(of, body, clock.monotonic(), this.rules);
     run.holder = lane;

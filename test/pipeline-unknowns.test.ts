@@ -117,6 +117,16 @@ test("the next update of the chat begins a row of its own, and nothing is kept o
   expect(made.pipeline.backlog(toBotId(1))).toBe(0);
 });
 
+test("what an earlier process had received may be repeated as well, although that one ended in order", async () => {
+  const made = rig();
+  const seen: boolean[] = [];
+  made.handle(1, async ({ attempt }) => void seen.push(attempt.mayRepeat));
+  made.say(1, poisoned, "received before", { receivedAt: made.clock.now() - 1 });
+  made.say(1, poisoned, "new");
+  await made.clock.advance(1_000);
+  expect(seen).toEqual([true, false]);
+});
+
 test("what was in work when the process died may be repeated as well", async () => {
   const made = rig();
   const seen: boolean[] = [];
