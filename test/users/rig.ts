@@ -1,6 +1,6 @@
 /** A repository over a store in memory, on a clock that stands still. */
 import { limits } from "../../config/limits.ts";
-import { type Attempt, createAttemptScope } from "../../src/attempts.ts";
+import { type Attempt, type AttemptScope, createAttemptScope } from "../../src/attempts.ts";
 import { createCodeTier } from "../../src/cache/codes.ts";
 import { createMemoryTier } from "../../src/cache/memory.ts";
 import { createStorageTier } from "../../src/cache/storage.ts";
@@ -18,12 +18,15 @@ export const bot = toBotId(7);
 
 export interface RigOptions {
   readonly limits?: Partial<Record<keyof typeof limits.users, number>>;
+  /** Of the pipeline that runs the updates, where there is one. */
+  readonly clock?: FakeClock;
+  readonly scope?: AttemptScope;
 }
 
 export type UsersRig = ReturnType<typeof createUsersRig>;
 
-export function createUsersRig({ limits: changed = {} }: RigOptions = {}) {
-  const clock = new FakeClock();
+export function createUsersRig(options: RigOptions = {}) {
+  const { limits: changed = {}, clock = new FakeClock(), scope = createAttemptScope() } = options;
   const durable = createMemoryUserStore();
   const calls = { read: 0, write: 0, reward: 0, leaderboard: 0 };
   const writes: (readonly Write[])[] = [];
@@ -62,7 +65,6 @@ export function createUsersRig({ limits: changed = {} }: RigOptions = {}) {
   const { users } = limits;
   const tierLimits = { usersMax: 1_000, ttlMs: 600_000, absentMs: users.absentMs, absentMax: users.absentMax };
   const tier = createMemoryTier({ below, clock, limits: tierLimits });
-  const scope = createAttemptScope();
   let made = 0;
   const repository = createRepository({
     store,
