@@ -71,29 +71,22 @@ function keyOrNull(text: string | undefined): string | null {
   return text === undefined ? null : keyOf(text);
 }
 
-/** The document of a row, its cells in the order of `columns`, as JSON text. What stands in `bots` and `rest` is passed on unread. */
-export function documentOf(row: readonly Cell[]): string {
-  const [id, version, updatedAt, referralCount, bots, rest, points, isActive, isVerified, miniapp, ...more] = row;
-  const [state, since, createdAt, referredBy, code, wallet, device, ip] = more;
-  const cell = (name: string, value: Cell | undefined): string => (value === null ? "" : `"${name}":${String(value)},`);
-  const key = (name: string, value: Cell | undefined): string =>
-    typeof value === "string" ? cell(name, jsonOf(value)) : "";
-  return (
-    `{"telegramId":${String(id)},"version":${String(version)},"updatedAt":${String(updatedAt)},` +
-    `"referralCount":${String(referralCount)},"points":${String(points)},"isActive":${isActive === 1},` +
-    `"isVerified":${isVerified === 1},"miniappVerified":${miniapp === 1},"createdAt":${String(createdAt)},` +
-    key("referralCode", code) +
-    cell("referredBy", referredBy) +
-    key("walletAddress", wallet) +
-    key("deviceFingerprint", device) +
-    key("ipAddress", ip) +
-    `"referral":{"state":"${referralStates[Number(state)]}"${since === null ? "" : `,"since":${String(since)}`}},` +
-    `"bots":${String(bots)},${String(rest).slice(1)}`
-  );
-}
+/**
+ * The document of a row as JSON text, in SQL: to hand eighteen cells to JavaScript costs more than to make them one text. What stands in
+ * `bots` and `rest` is passed on unread. `concat` leaves out what is NULL.
+ */
+export const documentSql = `concat(
+  '{"telegramId":', id, ',"version":', version, ',"updatedAt":', updated_at, ',"createdAt":', created_at,
+  ',"points":', points, ',"referralCount":', referral_count, ',"isActive":', iif(is_active, 'true', 'false'),
+  ',"isVerified":', iif(is_verified, 'true', 'false'), ',"miniappVerified":', iif(miniapp_verified, 'true', 'false'),
+  ',"referredBy":' || referred_by, ',"referralCode":' || ${jsonSql("code")}, ',"walletAddress":' || ${jsonSql("wallet")},
+  ',"deviceFingerprint":' || ${jsonSql("device")}, ',"ipAddress":' || ${jsonSql("ip")},
+  ',"referral":{"state":', CASE referral_state WHEN 0 THEN '"none"' WHEN 1 THEN '"owed"' WHEN 2 THEN '"paid"' ELSE 'null' END,
+  ',"since":' || referral_since, '},"bots":', bots, ',', substr(rest, 2))`;
 
-function jsonOf(key: string): string {
-  return key.startsWith('"') ? key : JSON.stringify(key);
+/** The JSON text of a key. */
+function jsonSql(column: string): string {
+  return `CASE WHEN substr(${column}, 1, 1) = '"' THEN ${column} WHEN ${column} NOT NULL THEN json_quote(${column}) END`;
 }
 
 /** Bots in which the user of this row is active. Text that is none of ours names none. */

@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import { toUserId } from "../ids.ts";
 import { bringToFormat } from "../sqlite/format.ts";
 import { format } from "./sqlite-format.ts";
-import { activeBots, bucketOf, type Cell, cellsPerWrite, columns, documentOf, indexed, plain } from "./sqlite-rows.ts";
+import { activeBots, bucketOf, type Cell, cellsPerWrite, columns, indexed, plain } from "./sqlite-rows.ts";
 import { prepare, type Statements } from "./sqlite-statements.ts";
 import type { PointsBucket, Rewarded, Written } from "./store.ts";
 
@@ -55,22 +55,15 @@ export class SqliteUsers {
     this.#sql = prepare(db);
   }
 
-  read(ids: readonly number[]): string {
-    const found: string[] = [];
-    // One transaction: each by itself costs three locks of the file, more than the read.
-    this.#transaction("beginReading", () => {
-      for (const id of ids) {
-        const row = this.#sql.read.values(id)[0];
-        if (row !== undefined) found.push(documentOf(row as Cell[]));
-      }
-    });
-    return found.join("\n");
+  read(ids: string): string {
+    const [found] = this.#sql.read.values(ids);
+    return typeof found?.[0] === "string" ? found[0] : "";
   }
 
   find(by: "byCode" | "byWallet" | "byDevice" | "referrals" | "leaderboard", given: readonly Cell[]): string {
     return this.#sql[by]
       .values(...given)
-      .map((row) => documentOf(row as Cell[]))
+      .map(([document]) => String(document))
       .join("\n");
   }
 
@@ -85,7 +78,7 @@ export class SqliteUsers {
   /** `text`: JSON of the cells as `cellsOf` makes them. */
   write(text: string): readonly Written[] {
     const cells = JSON.parse(text) as readonly Cell[];
-    return this.#transaction("begin", () => {
+    return this.#transaction(() => {
       const ends: Written[] = [];
       for (let at = 0; at < cells.length; at += cellsPerWrite)
         ends.push(this.#writeOne(cells.slice(at, at + cellsPerWrite)));
@@ -94,7 +87,7 @@ export class SqliteUsers {
   }
 
   reward(referees: readonly number[], points: number, at: number): readonly Rewarded[] {
-    return this.#transaction("begin", () => {
+    return this.#transaction(() => {
       const earned = new Map<number, number>();
       const paid = referees.map((referee) => {
         const row = this.#sql.pay.values(at, referee)[0];
@@ -115,7 +108,7 @@ export class SqliteUsers {
 
   /** Writes, so that it tells whether the store can be written. */
   probe(now: number): void {
-    this.#transaction("begin", () => this.#sql.probe.run(now));
+    this.#transaction(() => this.#sql.probe.run(now));
   }
 
   /** Folds the write-ahead log into the database where it has grown past `checkpointPages`, or `now`. */
@@ -130,12 +123,13 @@ export class SqliteUsers {
   }
 
   close(): void {
-    this.#db.close();
+    this.#sql.finalize();
+    this.#db.close(true);
   }
 
-  #transaction<T>(begin: "begin" | "beginReading", work: () => T): T {
+  #transaction<T>(work: () => T): T {
     this.#moved.clear();
-    this.#sql[begin].run();
+    this.#sql.begin.run();
     try {
       const result = work();
       this.#saveHistogram();

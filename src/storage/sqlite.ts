@@ -70,7 +70,7 @@ class SqliteUserStore implements UserStore {
   }
 
   async read(ids: readonly UserId[]): Promise<ReadonlyMap<UserId, User>> {
-    const users = this.#users(await this.#ask("read", ids));
+    const users = this.#users(await this.#ask("read", JSON.stringify(ids)));
     return new Map(users.map((user) => [user.telegramId, user]));
   }
 
