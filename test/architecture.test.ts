@@ -137,7 +137,7 @@ const parts: Readonly<Record<string, Part>> = {
   },
   cli: {
     files: ["src/cli/*.ts"],
-    uses: [...ground, "signals", "simulator", "ops", "config", "inbox port", "inbox", "telegram"],
+    uses: [...ground, "signals", "simulator", "ops", "config", "inbox port", "inbox", "domain", "storage", "telegram"],
   },
 };
 
@@ -162,6 +162,7 @@ const libraries: Readonly<Record<string, readonly string[]>> = {
   "lru-cache": ["src/cache/memory.ts", "src/cache/codes.ts"],
   "@noble/hashes/sha3.js": ["src/bots/referral/wallet-evm.ts"],
   "@scure/base": ["src/bots/referral/wallet-solana.ts"],
+  "cli-progress": ["src/cli/users-seed.ts"],
   dataloader: ["src/cache/storage.ts"],
   elysia: ["src/ops/*.ts"],
   "prom-client": ["src/ops/*.ts"],
