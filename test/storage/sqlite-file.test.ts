@@ -131,6 +131,22 @@ test("a batch that finds the disk full half way leaves nothing behind, and a lat
   });
 });
 
+test("a batch that fails at one of its users leaves nothing of it behind, and the next one works", async () => {
+  await withFolder((folder) => {
+    const db = new Database(fileIn(folder), { create: true });
+    db.run(format.schema);
+    const users = new SqliteUsers(db, { path: fileIn(folder), ...userLimits });
+    const cells = cellsOf([1, 2].map((id) => ({ user: newUser(id), expectedVersion: 0 })));
+    const broken = cells.map((cell) => (cell === "code2" ? ["no cell"] : cell));
+    expect(() => users.write(JSON.stringify(broken))).toThrow();
+    expect(users.isStuck()).toBe(false);
+    expect([users.read("[1, 2]"), users.histogram()]).toEqual(["", []]);
+    expect(users.write(JSON.stringify(cells))).toEqual(["stored", "stored"]);
+    expect(users.histogram()).toEqual([{ from: 0, users: 2 }]);
+    users.close();
+  });
+});
+
 describe("the file of the users", () => {
   test("of a newer botfleet is refused and left as it is", async () => {
     await withFolder(async (folder) => {

@@ -61,13 +61,15 @@ describe("a slow disk", () => {
     await withFolder(async (folder) => {
       const store = await createSqliteUserStore({ ...common, dataDir: folder, fsyncDelayMs });
       await store.write([{ user: newUser(1), expectedVersion: 0 }], "first");
-      let at = performance.now();
+      const startedAt = performance.now();
+      let at = startedAt;
       const timer = setInterval(() => {
         longest = Math.max(longest, performance.now() - at - 1);
         at = performance.now();
       }, 1);
       for (let id = 2; id < 22; id++) await store.write([{ user: newUser(id), expectedVersion: 0 }], `writer-${id}`);
       clearInterval(timer);
+      expect(performance.now() - startedAt).toBeGreaterThan(fsyncDelayMs * 20 * 0.9);
       await store.stop();
     });
     return longest;
