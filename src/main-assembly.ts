@@ -164,17 +164,7 @@ class Assembly implements Botfleet {
   }
 
   private openUsers(partition: Partition, scope: AttemptScope): Promise<OpenedUsers> {
-    const { log } = this.options;
-    return openUsers({
-      ...this.options,
-      partition,
-      scope,
-      onLost: (isLost) => {
-        this.storageOutage.set(isLost);
-        if (isLost) log.error("the users' storage is lost; updates wait in the inbox, and it is tried again");
-        else log.info("the users' storage is back");
-      },
-    });
+    return openUsers({ ...this.options, partition, scope, onLost: (isLost) => this.storageOutage.set(isLost) });
   }
 
   private async openInbox(): Promise<Inbox> {
