@@ -2,9 +2,9 @@
  * The rows of the SQLite inbox. Synchronous, with an fsync in each commit: it belongs into the worker. Over 150 lines because one
  * class holds what a transaction changes in memory, so that a rollback can forget it.
  */
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { type BotId, type LaneKey, type Seq, toBotId, toLaneKey, toSeq } from "../ids.ts";
-import { bringToFormat } from "../sqlite/format.ts";
+import { openDurable } from "../sqlite/open.ts";
 import { judge, type Run, type RunLimits } from "./runs.ts";
 import { format } from "./sqlite-format.ts";
 import { recover } from "./sqlite-recovery.ts";
@@ -33,22 +33,15 @@ export interface SqliteStoreOptions {
 
 /** Seqs reserved at a time: one write of a row for so many entries, and at most so many numbers lost by a restart. */
 const seqBlock = 10_000;
-const pageBytes = 4_096;
+/** Memory for pages of the file, KiB. */
+const pageCacheKiB = 16_000;
 
 /** Opens a sound file (or creates one), brings it to the newest format and recovers. Throws what SQLite throws, and `format_newer`. */
 export function openSqliteStore(options: SqliteStoreOptions): SqliteStore {
-  const db = new Database(options.path, { create: true, readwrite: true });
+  const { path, limits, now } = options;
+  const db = openDurable({ path, format, checkpointPages: limits.checkpointPages, pageCacheKiB });
   try {
-    db.run("PRAGMA busy_timeout = 1000");
-    db.run(`PRAGMA page_size = ${pageBytes}`);
-    // The format is looked at first: a file of a newer botfleet is left untouched.
-    bringToFormat(db, options.path, format);
-    db.run("PRAGMA journal_mode = WAL");
-    db.run("PRAGMA synchronous = FULL");
-    db.run("PRAGMA wal_autocheckpoint = 0");
-    db.run(`PRAGMA journal_size_limit = ${options.limits.checkpointPages * pageBytes * 2}`);
-    db.run("PRAGMA cache_size = -16000");
-    recover(db, options.now);
+    recover(db, now);
     return new SqliteStore(db, options);
   } catch (error) {
     db.close();

@@ -1,7 +1,7 @@
 /** The rows of the SQLite user store. Synchronous, with an fsync in each commit: it belongs into the worker. */
-import { Database } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import { toUserId } from "../ids.ts";
-import { bringToFormat } from "../sqlite/format.ts";
+import { openDurable } from "../sqlite/open.ts";
 import { format } from "./sqlite-format.ts";
 import { activeBots, bucketOf, type Cell, cellsPerWrite, columns, indexed, plain } from "./sqlite-rows.ts";
 import { prepare, type Statements } from "./sqlite-statements.ts";
@@ -15,7 +15,6 @@ export interface SqliteUsersOptions {
   readonly pageCacheKiB: number;
 }
 
-const pageBytes = 4_096;
 const firstIndexed = 1 + plain.length;
 const pointsAt = firstIndexed + indexed.indexOf("points");
 const isActiveAt = firstIndexed + indexed.indexOf("is_active");
@@ -23,17 +22,8 @@ const botsAt = columns.indexOf("bots");
 
 /** Opens a sound file (or creates one) and brings it to the newest format. Throws what SQLite throws, and `format_newer`. */
 export function openSqliteUsers(options: SqliteUsersOptions): SqliteUsers {
-  const db = new Database(options.path, { create: true, readwrite: true });
+  const db = openDurable({ ...options, format });
   try {
-    db.run("PRAGMA busy_timeout = 1000");
-    db.run(`PRAGMA page_size = ${pageBytes}`);
-    // The format is looked at first: a file of a newer botfleet is left untouched.
-    bringToFormat(db, options.path, format);
-    db.run("PRAGMA journal_mode = WAL");
-    db.run("PRAGMA synchronous = FULL");
-    db.run("PRAGMA wal_autocheckpoint = 0");
-    db.run(`PRAGMA journal_size_limit = ${options.checkpointPages * pageBytes * 2}`);
-    db.run(`PRAGMA cache_size = -${options.pageCacheKiB}`);
     return new SqliteUsers(db, options);
   } catch (error) {
     db.close();
