@@ -103,10 +103,10 @@ class MemoryUsers implements MemoryUserStore {
     return [...this.users.values()].filter(matches);
   }
 
-  #write({ user, expectedVersion }: Write): Written {
+  #write({ user, before: expected }: Write): Written {
     const { telegramId: id, referralCode: code, walletAddress: wallet } = user;
     const before = this.users.get(id);
-    if ((before?.version ?? 0) !== expectedVersion) return "conflict";
+    if (before?.version !== expected?.version) return "conflict";
     const isTaken = (by: UserId | undefined): boolean => by !== undefined && by !== id;
     if (isTaken(this.#byCode.get(code))) return "taken";
     if (wallet !== undefined && isTaken(this.#byWallet.get(wallet))) return "taken";

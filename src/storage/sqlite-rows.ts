@@ -1,69 +1,61 @@
 /** Users as rows, and rows as JSON documents. */
 import type { ReferralState, User } from "../users/user.ts";
-import type { Write } from "./store.ts";
 
 export type Cell = number | string | null;
 
-/** Columns that stand in an index. An update names those alone that it changes, so that no other index is touched. */
-export const indexed = [
-  "points",
-  "is_active",
-  "is_verified",
-  "miniapp_verified",
-  "referral_state",
-  "referral_since",
-  "created_at",
-  "referred_by",
-  "code",
-  "wallet",
-  "device",
-  "ip",
-] as const;
-/** The others, written each time. */
-export const plain = ["version", "updated_at", "referral_count", "bots", "rest"] as const;
+/** A column that a write names only where it changes it, so that no index is touched for nothing. */
+export interface Changing {
+  readonly column: string;
+  /** What decides whether it changed. */
+  readonly of: (user: User) => unknown;
+  readonly cellOf: (user: User) => Cell;
+}
+
+/** The place of a column here is its bit in the `changed` of a write. */
+export const changing: readonly Changing[] = [
+  { column: "points", of: ({ points }) => points, cellOf: ({ points }) => points },
+  { column: "is_active", of: ({ isActive }) => isActive, cellOf: ({ isActive }) => Number(isActive) },
+  { column: "bots", of: ({ bots }) => bots, cellOf: ({ bots }) => JSON.stringify(bots) },
+  { column: "referral_count", of: (user) => user.referralCount, cellOf: (user) => user.referralCount },
+  { column: "wallet", of: (user) => user.walletAddress, cellOf: (user) => keyOrNull(user.walletAddress) },
+  { column: "referral_state", of: (user) => user.referral.state, cellOf: (user) => stateOf(user.referral) },
+  { column: "referral_since", of: (user) => user.referral.since, cellOf: (user) => user.referral.since ?? null },
+  { column: "is_verified", of: (user) => user.isVerified, cellOf: (user) => Number(user.isVerified) },
+  { column: "miniapp_verified", of: (user) => user.miniappVerified, cellOf: (user) => Number(user.miniappVerified) },
+  { column: "device", of: (user) => user.deviceFingerprint, cellOf: (user) => keyOrNull(user.deviceFingerprint) },
+  { column: "ip", of: (user) => user.ipAddress, cellOf: (user) => keyOrNull(user.ipAddress) },
+  { column: "created_at", of: (user) => user.createdAt, cellOf: (user) => user.createdAt },
+  { column: "referred_by", of: (user) => user.referredBy, cellOf: (user) => user.referredBy ?? null },
+  { column: "code", of: (user) => user.referralCode, cellOf: (user) => keyOf(user.referralCode) },
+];
+
+export const changingColumns: readonly string[] = changing.map(({ column }) => column);
+/** Written each time, besides the version. */
+export const steady = ["updated_at", "rest"] as const;
 /** In the order of the cells of a row. */
-export const columns = ["id", ...plain, ...indexed] as const;
-/** A row and, behind it, the version it replaces. */
-export const cellsPerWrite = columns.length + 1;
+export const columns: readonly string[] = ["id", "version", ...steady, ...changingColumns];
 
-export const referralStates: readonly ReferralState[] = ["none", "owed", "paid"];
+const referralStates: readonly ReferralState[] = ["none", "owed", "paid"];
 
-/** One flat list: it goes to the thread at a third of the cost of documents. */
-export function cellsOf(writes: readonly Write[]): Cell[] {
-  const cells: Cell[] = [];
-  for (const { user, expectedVersion } of writes) {
-    const { username, firstName, languageCode, daily, applied, referral } = user;
-    cells.push(
-      user.telegramId,
-      user.version,
-      user.updatedAt,
-      user.referralCount,
-      JSON.stringify(user.bots),
-      JSON.stringify({ firstName, username, languageCode, daily, applied }),
-      user.points,
-      Number(user.isActive),
-      Number(user.isVerified),
-      Number(user.miniappVerified),
-      referralStates.indexOf(referral.state),
-      referral.since ?? null,
-      user.createdAt,
-      user.referredBy ?? null,
-      keyOf(user.referralCode),
-      keyOrNull(user.walletAddress),
-      keyOrNull(user.deviceFingerprint),
-      keyOrNull(user.ipAddress),
-      expectedVersion,
-    );
-  }
-  return cells;
+export function rowOf(user: User): Cell[] {
+  return [user.telegramId, user.version, user.updatedAt, restOf(user), ...changing.map(({ cellOf }) => cellOf(user))];
+}
+
+/** The cell of what is neither searched by nor changed by a reward. */
+export function restOf({ username, firstName, languageCode, daily, applied }: User): string {
+  return JSON.stringify({ firstName, username, languageCode, daily, applied });
+}
+
+function stateOf({ state }: User["referral"]): number {
+  return referralStates.indexOf(state);
 }
 
 /**
  * The text by which a value is found in SQLite, which knows no lone surrogates and ends some texts at NUL: a value that holds either is
- * kept as its JSON text, and so is one that begins as JSON text does. No two values have the same key.
+ * kept as its JSON text, and so is one that begins as JSON text does, and the empty one. No two values have the same key.
  */
 export function keyOf(text: string): string {
-  const isPlain = text.isWellFormed() && !text.includes("\0") && !text.startsWith('"');
+  const isPlain = text !== "" && text.isWellFormed() && !text.includes("\0") && !text.startsWith('"');
   return isPlain ? text : JSON.stringify(text);
 }
 
@@ -89,18 +81,9 @@ function jsonSql(column: string): string {
   return `CASE WHEN substr(${column}, 1, 1) = '"' THEN ${column} WHEN ${column} NOT NULL THEN json_quote(${column}) END`;
 }
 
-/** Bots in which the user of this row is active. Text that is none of ours names none. */
-export function activeBots(bots: string): readonly number[] {
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(bots);
-  } catch {
-    // A damaged cell: it is about to be replaced, and what it said is in `members` until its user is written again.
-    return [];
-  }
-  return Object.entries(parsed as User["bots"]).flatMap(([bot, { state }]) =>
-    state === "active" ? [Number(bot)] : [],
-  );
+/** The bots in which a user is active. */
+export function activeBots(bots: User["bots"]): readonly string[] {
+  return Object.keys(bots).filter((bot) => bots[bot]?.state === "active");
 }
 
 /** Where a user with so many points stands in the histogram: exact below 1,024, then 512 buckets for each doubling. */

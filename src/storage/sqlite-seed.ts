@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite";
 import type { User } from "../users/user.ts";
 import { bringToFormat } from "../sqlite/format.ts";
 import { format } from "./sqlite-format.ts";
-import { activeBots, bucketOf, type Cell, cellsOf, columns } from "./sqlite-rows.ts";
+import { activeBots, bucketOf, type Cell, rowOf } from "./sqlite-rows.ts";
 import { statements } from "./sqlite-statements.ts";
 
 /** Users in one transaction. */
@@ -46,9 +46,8 @@ function insertAll(db: Database, users: Iterable<User>, seeded: (count: number) 
   let count = 0;
   db.run("BEGIN");
   for (const user of users) {
-    const row = cellsOf([{ user, expectedVersion: 0 }]);
-    insert.run(...row.slice(0, columns.length));
-    for (const bot of activeBots(JSON.stringify(user.bots))) join.run(bot, user.telegramId);
+    insert.run(...rowOf(user));
+    for (const bot of activeBots(user.bots)) join.run(bot, user.telegramId);
     const bucket = bucketOf(user.points);
     if (user.isActive) buckets.set(bucket, (buckets.get(bucket) ?? 0) + 1);
     if (++count % batchUsers !== 0) continue;

@@ -1,6 +1,6 @@
 /** Every statement that the SQLite user store runs after it has been opened. */
 import type { Database } from "bun:sqlite";
-import { type Cell, columns, documentSql, indexed, plain } from "./sqlite-rows.ts";
+import { type Cell, changingColumns, columns, documentSql, steady } from "./sqlite-rows.ts";
 
 const document = `SELECT ${documentSql} FROM users`;
 
@@ -16,7 +16,7 @@ export const statements = {
   histogram: "SELECT points, users FROM histogram ORDER BY points",
   active: "SELECT user FROM members WHERE bot = ? AND user > ? ORDER BY user LIMIT ?",
   owed: "SELECT id FROM users WHERE referral_state = 1 AND referral_since < ? ORDER BY referral_since LIMIT ?",
-  stored: `SELECT version, bots, ${indexed.join(", ")} FROM users WHERE id = ?`,
+  version: "SELECT version FROM users WHERE id = ?",
   insert: `INSERT OR IGNORE INTO users(${columns.join(", ")}) VALUES (${columns.map(() => "?").join(", ")})`,
   join: "INSERT OR IGNORE INTO members VALUES (?, ?)",
   leave: "DELETE FROM members WHERE bot = ? AND user = ?",
@@ -33,10 +33,14 @@ export const statements = {
   walSize: "PRAGMA wal_checkpoint(NOOP)",
 } as const;
 
-/** Sets the plain columns and those of `indexed` whose bit is set in `changed`. Ignores a row whose wallet or code is another user's. */
+/**
+ * Sets the version, the steady columns and those whose bit is set in `changed`, of a user in the expected version. Ignores a row whose wallet or
+ * code is another user's.
+ */
 export function updateOf(changed: number): string {
-  const set = [...plain, ...indexed.filter((_, place) => (changed & (1 << place)) !== 0)];
-  return `UPDATE OR IGNORE users SET ${set.map((column) => `${column} = ?`).join(", ")} WHERE id = ?`;
+  const set = [...steady, ...changingColumns.filter((_, place) => (changed & (1 << place)) !== 0)];
+  return `UPDATE OR IGNORE users SET version = version + 1, ${set.map((column) => `${column} = ?`).join(", ")}
+    WHERE id = ? AND version = ?`;
 }
 
 type Prepared = ReturnType<Database["query"]>;

@@ -3,8 +3,9 @@ import type { Database } from "bun:sqlite";
 import { toUserId } from "../ids.ts";
 import { openDurable } from "../sqlite/open.ts";
 import { format } from "./sqlite-format.ts";
-import { activeBots, bucketOf, type Cell, cellsPerWrite, columns, indexed, plain } from "./sqlite-rows.ts";
+import { bucketOf, type Cell } from "./sqlite-rows.ts";
 import { prepare, type Statements } from "./sqlite-statements.ts";
+import { type Counted, type RowWrite, writesIn } from "./sqlite-writes.ts";
 import type { PointsBucket, Rewarded, Written } from "./store.ts";
 
 export interface SqliteUsersOptions {
@@ -14,11 +15,6 @@ export interface SqliteUsersOptions {
   /** Memory for pages of the file, KiB. */
   readonly pageCacheKiB: number;
 }
-
-const firstIndexed = 1 + plain.length;
-const pointsAt = firstIndexed + indexed.indexOf("points");
-const isActiveAt = firstIndexed + indexed.indexOf("is_active");
-const botsAt = columns.indexOf("bots");
 
 /** Opens a sound file (or creates one) and brings it to the newest format. Throws what SQLite throws, and `format_newer`. */
 export function openSqliteUsers(options: SqliteUsersOptions): SqliteUsers {
@@ -65,15 +61,9 @@ export class SqliteUsers {
     return this.#sql.histogram.values().map(([from, users]) => ({ from: Number(from), users: Number(users) }));
   }
 
-  /** `text`: JSON of the cells as `cellsOf` makes them. */
+  /** `text` as `textOf` makes it. */
   write(text: string): readonly Written[] {
-    const cells = JSON.parse(text) as readonly Cell[];
-    return this.#transaction(() => {
-      const ends: Written[] = [];
-      for (let at = 0; at < cells.length; at += cellsPerWrite)
-        ends.push(this.#writeOne(cells.slice(at, at + cellsPerWrite)));
-      return ends;
-    });
+    return this.#transaction(() => Array.from(writesIn(text), (write) => this.#writeOne(write)));
   }
 
   reward(referees: readonly number[], points: number, at: number): readonly Rewarded[] {
@@ -132,52 +122,40 @@ export class SqliteUsers {
     }
   }
 
-  #writeOne(cells: readonly Cell[]): Written {
-    const id = Number(cells[0]);
-    const before = this.#sql.stored.values(id)[0];
-    if ((before === undefined ? 0 : before[0]) !== cells[cellsPerWrite - 1]) return "conflict";
-    const row = cells.slice(0, -1);
-    const { changes } = before === undefined ? this.#sql.insert.run(...row) : this.#update(id, before, row);
-    // The id and the version are right: what else is unique belongs to another user.
-    if (changes === 0) return "taken";
-    const bots = typeof before?.[1] === "string" ? before[1] : "{}";
-    if (bots !== row[botsAt]) this.#move(id, activeBots(bots), activeBots(String(row[botsAt])));
-    if (before !== undefined) this.#recount(before[2], before[3], -1);
-    this.#recount(row[pointsAt], row[isActiveAt], 1);
+  #writeOne(write: RowWrite): Written {
+    const { id, expectedVersion, changed, values } = write;
+    const { changes } =
+      expectedVersion === 0
+        ? this.#sql.insert.run(id, 1, ...values)
+        : this.#sql.update(changed).run(...values, id, expectedVersion);
+    if (changes === 0) {
+      const version = this.#sql.version.values(id)[0]?.[0] ?? 0;
+      // The id and the version are right: what else is unique belongs to another user.
+      return version === expectedVersion ? "taken" : "conflict";
+    }
+    for (const bot of write.joined) this.#sql.join.run(bot, id);
+    for (const bot of write.left) this.#sql.leave.run(bot, id);
+    if (write.counted !== undefined) {
+      this.#recount(write.counted.before, -1);
+      this.#recount(write.counted.after, 1);
+    }
     return "stored";
   }
 
-  /** `before` as `stored` answers it. */
-  #update(id: number, before: readonly unknown[], row: readonly Cell[]): { readonly changes: number } {
-    const values = row.slice(1, firstIndexed);
-    let changed = 0;
-    for (let place = 0; place < indexed.length; place++) {
-      const value = row[firstIndexed + place] ?? null;
-      if (value === before[2 + place]) continue;
-      changed |= 1 << place;
-      values.push(value);
-    }
-    return this.#sql.update(changed).run(...values, id);
-  }
-
   #credit(referrer: number, referrals: number, points: number, at: number): boolean {
-    const [before] = this.#sql.standing.values(referrer);
-    if (before === undefined) return false;
+    const [row] = this.#sql.standing.values(referrer);
+    if (row === undefined) return false;
+    const before: Counted = { points: Number(row[0]), isActive: row[1] === 1 };
     const gained = referrals * points;
     this.#sql.credit.run(gained, referrals, at, referrer);
-    this.#recount(before[0], before[1], -1);
-    this.#recount(Number(before[0]) + gained, before[1], 1);
+    this.#recount(before, -1);
+    this.#recount({ ...before, points: before.points + gained }, 1);
     return true;
   }
 
-  #move(id: number, from: readonly number[], to: readonly number[]): void {
-    for (const bot of to) if (!from.includes(bot)) this.#sql.join.run(bot, id);
-    for (const bot of from) if (!to.includes(bot)) this.#sql.leave.run(bot, id);
-  }
-
-  #recount(points: unknown, isActive: unknown, by: number): void {
-    if (isActive !== 1) return;
-    const bucket = bucketOf(Number(points));
+  #recount({ points, isActive }: Counted, by: number): void {
+    if (!isActive) return;
+    const bucket = bucketOf(points);
     this.#moved.set(bucket, (this.#moved.get(bucket) ?? 0) + by);
   }
 

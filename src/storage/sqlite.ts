@@ -9,7 +9,8 @@ import { startThread, type Thread } from "../sqlite/thread.ts";
 import { createUserCheck, invalidUser, type UserCheck } from "../users/check-user.ts";
 import type { User } from "../users/user.ts";
 import type { Calls } from "./sqlite-protocol.ts";
-import { cellsOf, keyOf } from "./sqlite-rows.ts";
+import { keyOf } from "./sqlite-rows.ts";
+import { textOf } from "./sqlite-writes.ts";
 import type { Page, PointsBucket, Rewarded, Standing, StoreState, UserStore, Write, Written } from "./store.ts";
 
 export interface SqliteUserStoreOptions {
@@ -75,8 +76,7 @@ class SqliteUserStore implements UserStore {
   }
 
   async write(writes: readonly Write[], _writer: string): Promise<readonly Written[]> {
-    // As one text: cloned cell by cell it would cost three times as much.
-    return await this.#ask("write", JSON.stringify(cellsOf(writes)));
+    return writes.length === 0 ? [] : await this.#ask("write", textOf(writes));
   }
 
   async reward(referees: readonly UserId[], points: number, at: number): Promise<readonly Rewarded[]> {

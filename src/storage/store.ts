@@ -5,12 +5,15 @@
 import type { BotId, UserId } from "../ids.ts";
 import type { User } from "../users/user.ts";
 
-/** One document to be written, if it is still the one it was made from. */
+/** One document to be written, if the stored one still has the version of the one it was made from. */
 export interface Write {
-  /** With its new version, `expectedVersion + 1`. */
+  /** With its new version, one more than that of `before` (1 for a new user). */
   readonly user: User;
-  /** 0: there must be no such user yet. */
-  readonly expectedVersion: number;
+  /**
+   * The document it was made from, so that what did not change need not be written. Its `applied` may be shorter than the stored one's. Undefined:
+   * there must be no such user yet.
+   */
+  readonly before: User | undefined;
 }
 
 /**

@@ -151,9 +151,7 @@ export class Changes {
   }
 
   #store(writing: readonly Round[]): Promise<readonly Written[]> {
-    const writes = writing.flatMap(({ before, user }): Write[] =>
-      user === undefined ? [] : [{ user, expectedVersion: before?.version ?? 0 }],
-    );
+    const writes = writing.flatMap(({ before, user }): Write[] => (user === undefined ? [] : [{ user, before }]));
     return this.#options.store.write(writes, this.#options.newWriter());
   }
 

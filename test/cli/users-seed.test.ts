@@ -61,7 +61,7 @@ test("leaves a file as the store itself would have made it, with its indexes, me
     expect(await store.activeIn(toBotId(bot), { max: 20_000 })).toEqual(active.map(({ telegramId }) => telegramId));
     const writes = users.slice(0, 50).map((before) => {
       const user = Object.assign({}, before, { points: before.points + 10, version: before.version + 1 });
-      return { user, expectedVersion: before.version };
+      return { user, before };
     });
     const ends = await store.write(writes, "writer");
     expect(new Set(ends)).toEqual(new Set(["stored"]));

@@ -78,13 +78,13 @@ let writers = 0;
 /** Writes users that must not exist yet. */
 async function insert(store: UserStore, ...users: readonly User[]): Promise<readonly Written[]> {
   return await store.write(
-    users.map((user) => ({ user, expectedVersion: 0 })),
+    users.map((user) => ({ user, before: undefined })),
     `writer-${writers++}`,
   );
 }
 
 function changed(user: User, changes: Partial<User>): Write {
-  return { user: { ...user, ...changes, version: user.version + 1 }, expectedVersion: user.version };
+  return { user: { ...user, ...changes, version: user.version + 1 }, before: user };
 }
 
 async function update(store: UserStore, ...writes: readonly Write[]): Promise<readonly Written[]> {
@@ -165,14 +165,14 @@ export function userStoreContract(name: string, create: () => Promise<UserStoreH
         const full = changed(bare, { ...fullUser(1), isActive: false, isVerified: true, miniappVerified: true });
         expect(await update(store, full)).toEqual(["stored"]);
         expect(await readOne(store, 1)).toEqual(full.user);
-        const again: Write = { user: newUser(1, { version: 3 }), expectedVersion: 2 };
+        const again: Write = { user: newUser(1, { version: 3 }), before: full.user };
         expect(await update(store, again)).toEqual(["stored"]);
         expect(await readOne(store, 1)).toEqual(again.user);
       });
 
       promise("stores over the expected version alone", async (store) => {
         const user = newUser(1);
-        expect(await update(store, { user: { ...user, version: 2 }, expectedVersion: 1 })).toEqual(["conflict"]);
+        expect(await update(store, changed(user, {}))).toEqual(["conflict"]);
         expect(await insert(store, user)).toEqual(["stored"]);
         expect(await insert(store, newUser(1, { firstName: "Eve" }))).toEqual(["conflict"]);
         expect(await update(store, changed(user, { points: 5 }))).toEqual(["stored"]);
@@ -224,9 +224,9 @@ export function userStoreContract(name: string, create: () => Promise<UserStoreH
         const ends = await update(
           store,
           changed(ann, { points: 1 }),
-          { user: newUser(3), expectedVersion: 0 },
-          { user: newUser(2), expectedVersion: 0 },
-          { user: newUser(4, { walletAddress: "w1" }), expectedVersion: 0 },
+          { user: newUser(3), before: undefined },
+          { user: newUser(2), before: undefined },
+          { user: newUser(4, { walletAddress: "w1" }), before: undefined },
           changed(newUser(9), { points: 1 }),
           changed(bob, { points: 2 }),
         );
@@ -399,7 +399,7 @@ export function userStoreContract(name: string, create: () => Promise<UserStoreH
             const referral = { state: "owed", since: at } as const;
             if (before === undefined)
               return [
-                { user: newUser(id, { points, isActive, referral, referredBy: toUserId(30) }), expectedVersion: 0 },
+                { user: newUser(id, { points, isActive, referral, referredBy: toUserId(30) }), before: undefined },
               ];
             // Some of them conflict, some take a code that another has.
             const stale = roll(5) === 0 ? { version: before.version + 3 } : {};

@@ -39,8 +39,8 @@ const plants: Readonly<Record<string, UsersPlant>> = {
     write: (writes, writer) =>
       store.write(
         writes.map(({ user }) => {
-          const expectedVersion = durable.users.get(user.telegramId)?.version ?? 0;
-          return { user: { ...user, version: expectedVersion + 1 }, expectedVersion };
+          const before = durable.users.get(user.telegramId);
+          return { user: { ...user, version: (before?.version ?? 0) + 1 }, before };
         }),
         writer,
       ),
@@ -52,7 +52,7 @@ const plants: Readonly<Record<string, UsersPlant>> = {
         if (user?.referral.state !== "paid") continue;
         const version = user.version + 1;
         const owed = { ...user, referral: { state: "owed" as const, since: at }, version };
-        await store.write([{ user: owed, expectedVersion: user.version }], "planted");
+        await store.write([{ user: owed, before: user }], "planted");
       }
       return store.reward(referees, points, at);
     },

@@ -26,7 +26,7 @@ async function roundsUntilKilled(folder: string, rounds: number): Promise<number
 test("kill -9 in the middle of writing loses nothing that was acknowledged, and leaves nothing half written", async () => {
   await withFolder(async (folder) => {
     const first = await createSqliteUserStore({ ...common, dataDir: folder });
-    await first.write([{ user: newUser(1), expectedVersion: 0 }], "first");
+    await first.write([{ user: newUser(1), before: undefined }], "first");
     await first.stop();
     let acked = 0;
     for (const rounds of [20, 33, 47]) acked = await roundsUntilKilled(folder, rounds);
@@ -60,14 +60,14 @@ describe("a slow disk", () => {
     let longest = 0;
     await withFolder(async (folder) => {
       const store = await createSqliteUserStore({ ...common, dataDir: folder, fsyncDelayMs });
-      await store.write([{ user: newUser(1), expectedVersion: 0 }], "first");
+      await store.write([{ user: newUser(1), before: undefined }], "first");
       const startedAt = performance.now();
       let at = startedAt;
       const timer = setInterval(() => {
         longest = Math.max(longest, performance.now() - at - 1);
         at = performance.now();
       }, 1);
-      for (let id = 2; id < 22; id++) await store.write([{ user: newUser(id), expectedVersion: 0 }], `writer-${id}`);
+      for (let id = 2; id < 22; id++) await store.write([{ user: newUser(id), before: undefined }], `writer-${id}`);
       clearInterval(timer);
       expect(performance.now() - startedAt).toBeGreaterThan(fsyncDelayMs * 20 * 0.9);
       await store.stop();

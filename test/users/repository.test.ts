@@ -89,7 +89,7 @@ describe("changes", () => {
     await rig.until(rig.inUpdate(1, 5, register()));
     const user = rig.durable.users.get(toUserId(5));
     if (user === undefined) throw new Error("the user was not registered");
-    await rig.durable.write([{ user: { ...user, points: 40, version: 2 }, expectedVersion: 1 }], "another");
+    await rig.durable.write([{ user: { ...user, points: 40, version: 2 }, before: user }], "another");
     expect(await rig.until(rig.inUpdate(2, 5, daily))).toMatchObject({ points: 50 });
   });
 
@@ -191,7 +191,7 @@ describe("the leaderboard", () => {
     for (const id of users) {
       const user = rig.durable.users.get(toUserId(id));
       if (user === undefined) throw new Error("not registered");
-      await rig.durable.write([{ user: { ...user, points: id * 10, version: 2 }, expectedVersion: 1 }], "test");
+      await rig.durable.write([{ user: { ...user, points: id * 10, version: 2 }, before: user }], "test");
     }
     const board = await rig.until(rig.repository.leaderboard());
     expect(board.top.map(({ points }) => points)).toEqual([1000, 990, 980, 970, 960, 950, 940, 930, 920, 910]);
