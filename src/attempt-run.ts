@@ -10,7 +10,7 @@
  * ends after the revocation → remembered, then rejected; a handler that goes on after its revocation → each further effect is rejected
  * before it starts.
  */
-import type { Attempt, RememberedAnswer, SendAnswer } from "./attempts.ts";
+import type { Attempt, Payload, RememberedAnswer, SendAnswer } from "./attempts.ts";
 import type { Body, Send } from "./inbox/inbox.ts";
 import { Fault, faultOf, isOutage } from "./faults.ts";
 import type { BotId, LaneKey, Seq } from "./ids.ts";
@@ -46,7 +46,7 @@ const returned: AttemptEnd = { kind: "returned" };
 interface FinishedSend {
   readonly call: number;
   readonly method: string;
-  readonly payload: string;
+  readonly payload: Payload;
   readonly result: unknown;
 }
 
@@ -144,14 +144,14 @@ export class AttemptRun implements Attempt {
 
   async send<T extends SendAnswer>(
     method: string,
-    payload: string,
+    payload: Payload,
     run: (call: number) => Promise<T>,
   ): Promise<T | RememberedAnswer> {
     // A bot's own timer may fire long after its update was settled: an ordinary call then, of no attempt.
     const call = this.calls++;
     if (this.isOver && !this.revoked) return run(call);
     const before = this.earlier.length === 0 ? undefined : this.earlier.find((send) => send.call === call);
-    if (!this.revoked && before?.method === method && before.hash === this.rules.hash(method, payload)) {
+    if (!this.revoked && before?.method === method && before.hash === this.hashOf(method, payload)) {
       this.rules.onRemembered();
       return { ok: true, result: before.result };
     }
@@ -195,7 +195,7 @@ export class AttemptRun implements Attempt {
     const fresh = this.finished.map(({ call, method, payload, result }) => ({
       call,
       method,
-      hash: this.rules.hash(method, payload),
+      hash: this.hashOf(method, payload),
       result,
     }));
     const replaced = new Set(fresh.map((send) => send.call));
@@ -233,6 +233,10 @@ export class AttemptRun implements Attempt {
     if (!isFault || this.outage === undefined) return end;
     const fault = end.kind === "threw" ? faultOf(end.error) : undefined;
     return fault !== undefined && isOutage(fault) ? end : { kind: "threw", error: this.outage };
+  }
+
+  private hashOf(method: string, payload: Payload): string {
+    return this.rules.hash(method, typeof payload === "string" ? payload : payload());
   }
 
   private revocation(): Fault {

@@ -31,11 +31,12 @@ export interface Attempt {
   /**
    * As `effect`, for a call that sends or changes something at Telegram: the same call of an earlier attempt that finished (same
    * place in the order of calls, same method and payload) is not made again, its result is answered instead.
-   * `payload` is the text that identifies the call's content. An answer that is not `ok` is not remembered.
+   * `payload` is the text that identifies the call's content, or makes it where it is needed: rarely. An answer that is not `ok` is not
+   * remembered.
    */
   send<T extends SendAnswer>(
     method: string,
-    payload: string,
+    payload: Payload,
     run: (call: number) => Promise<T>,
   ): Promise<T | RememberedAnswer>;
   /** Stops the clock of the deadline and gives the slot back while the caller waits for flood control; `resume` by the same caller. */
@@ -46,6 +47,8 @@ export interface Attempt {
   /** Aborted as soon as a shutdown begins: waits (flood control, back-off) end at once, as `unavailable`; calls go on. */
   readonly waitSignal: AbortSignal;
 }
+
+export type Payload = string | (() => string);
 
 /** The part of a Bot API answer that decides whether it is remembered. */
 export interface SendAnswer {

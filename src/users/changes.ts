@@ -19,20 +19,17 @@
  *     stop                        what waits is written; what comes later rejects
  */
 import { backoffMs, type Clock, type Random, type Timer } from "../clock.ts";
-import type { Tier } from "../cache/tier.ts";
 import { Fault, faultOf, isOutage } from "../faults.ts";
 import type { UserId } from "../ids.ts";
 import type { UserStore, Write, Written } from "../storage/store.ts";
 import type { ChangeLimits, Line, Pending } from "./change-lines.ts";
-import { fold, withoutSettled, type Folded, type Settled } from "./folding.ts";
+import type { Folded } from "./folding.ts";
 import { takenOutcome } from "./operations.ts";
 import type { Outcome } from "./outcome.ts";
-import type { User } from "./user.ts";
+import { type Round, Rounds, type RoundsOptions } from "./rounds.ts";
 
-export interface ChangesOptions {
+export interface ChangesOptions extends RoundsOptions {
   readonly store: Pick<UserStore, "write">;
-  readonly tier: Tier;
-  readonly settled: Settled;
   readonly clock: Clock;
   readonly random: Random;
   readonly limits: ChangeLimits;
@@ -42,16 +39,9 @@ export interface ChangesOptions {
   readonly newWriter: () => string;
 }
 
-interface Round {
-  readonly line: Line;
-  readonly operations: readonly Pending[];
-  readonly before: User | undefined;
-  readonly user: User | undefined;
-  readonly outcomes: readonly Outcome[];
-}
-
 export class Changes {
   readonly #options: ChangesOptions;
+  readonly #rounds: Rounds;
   readonly #lines = new Map<UserId, Line>();
   /** Lines with something to fold, not busy. */
   readonly #ready = new Set<Line>();
@@ -63,6 +53,7 @@ export class Changes {
 
   constructor(options: ChangesOptions) {
     this.#options = options;
+    this.#rounds = new Rounds(options);
   }
 
   /** Resolves with the outcome once it is stored. Rejects with `unavailable`: then it may have been stored or not. */
@@ -127,7 +118,7 @@ export class Changes {
   async #write(lines: readonly Line[]): Promise<void> {
     let rounds: readonly Round[] = [];
     try {
-      rounds = await this.#fold(lines);
+      rounds = await this.#rounds.of(lines);
       const { appliedMax } = this.#options.limits;
       const busy = new Set(rounds.filter(({ user }) => (user?.applied.length ?? 0) > appliedMax));
       const writing = rounds.filter((round) => round.user !== undefined && !busy.has(round));
@@ -153,52 +144,6 @@ export class Changes {
   #store(writing: readonly Round[]): Promise<readonly Written[]> {
     const writes = writing.flatMap(({ before, user }): Write[] => (user === undefined ? [] : [{ user, before }]));
     return this.#options.store.write(writes, this.#options.newWriter());
-  }
-
-  async #fold(lines: readonly Line[]): Promise<readonly Round[]> {
-    const documents = await this.#documents(lines);
-    return Promise.all(lines.map((line) => this.#round(line, documents.get(line.id))));
-  }
-
-  async #documents(lines: readonly Line[]): Promise<ReadonlyMap<UserId, User>> {
-    const { tier } = this.#options;
-    const found = new Map<UserId, User>();
-    const stale = lines.filter(({ isStale }) => isStale).map(({ id }) => id);
-    const missing: UserId[] = [];
-    for (const { id, isStale } of lines) {
-      const user = isStale ? undefined : tier.held(id);
-      if (user !== undefined) found.set(id, user);
-      else if (!isStale) missing.push(id);
-    }
-    const none: ReadonlyMap<UserId, User> = new Map();
-    const [fresh, read] = await Promise.all([
-      stale.length === 0 ? none : tier.readFresh(stale),
-      missing.length === 0 ? none : tier.read(missing),
-    ]);
-    for (const users of [fresh, read]) for (const [id, user] of users) found.set(id, user);
-    return found;
-  }
-
-  async #round(line: Line, found: User | undefined): Promise<Round> {
-    const { settled, limits, tier } = this.#options;
-    let before = found;
-    if (before !== undefined && before.applied.length >= limits.appliedCheckAt)
-      before = await withoutSettled(before, settled);
-    const operations = line.pending.slice(0, this.#foldMax(line, before));
-    let folded = fold(before, operations, settled);
-    if (!line.isStale && folded.outcomes.some(({ kind }) => kind === "unregistered")) {
-      // Another instance may have registered the user since: that there is none is answered only as storage says.
-      before = (await tier.readFresh([line.id])).get(line.id);
-      folded = fold(before, operations, settled);
-    }
-    return { line, operations, before, ...folded };
-  }
-
-  #foldMax(line: Line, before: User | undefined): number {
-    if (line.single > 0) return 1;
-    const room = this.#options.limits.appliedMax - (before?.applied.length ?? 0);
-    // Where there is no room the first one may still be a replay, which needs none.
-    return Math.max(1, room);
   }
 
   #end(round: Round, end: Written | "busy" | "unanswered"): void {

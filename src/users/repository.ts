@@ -79,10 +79,14 @@ class StoredUsers implements Repository {
     const { scope, clock } = this.#options;
     const attempt = scope.current();
     if (attempt === undefined) return (await this.#perform(id, operation, clock.now(), undefined)) as OutcomeOf<Kind>;
-    const answer = await attempt.send(`users.${operation.kind}`, JSON.stringify([id, operation]), async (call) => ({
-      ok: true,
-      result: await this.#perform(id, operation, attempt.receivedAt, markOf(attempt, call, operation)),
-    }));
+    const answer = await attempt.send(
+      `users.${operation.kind}`,
+      () => JSON.stringify([id, operation]),
+      async (call) => ({
+        ok: true,
+        result: await this.#perform(id, operation, attempt.receivedAt, markOf(attempt, call, operation)),
+      }),
+    );
     return answer.result as OutcomeOf<Kind>;
   }
 
