@@ -64,7 +64,7 @@ export class Rounds {
   }
 
   #round(line: Line, before: User | undefined): Round {
-    const operations = line.pending.slice(0, this.#foldMax(line, before));
+    const operations = line.pending.slice(0, Math.min(this.#foldMax(line, before), untilSecondWallet(line.pending)));
     return { line, operations, before, ...fold(before, operations, this.#options.settled) };
   }
 
@@ -91,4 +91,11 @@ export class Rounds {
     // Where there is no room the first one may still be a replay, which needs none.
     return Math.max(1, room);
   }
+}
+
+/** Storage judges the last wallet of a fold alone: one of somebody else before it would be told to be set. */
+function untilSecondWallet(pending: readonly Pending[]): number {
+  let wallets = 0;
+  const end = pending.findIndex(({ operation }) => operation.kind === "set_wallet" && ++wallets > 1);
+  return end < 0 ? pending.length : end;
 }

@@ -1,5 +1,5 @@
 /** Judges what became of the users: every operation took effect once, every answer was the same each time, every point has its reason. */
-import type { UserId } from "../../src/ids.ts";
+import type { BotId, UserId } from "../../src/ids.ts";
 import type { MemoryUserStore } from "../../src/storage/memory.ts";
 import { dailyPoints, type Operation, referralPoints } from "../../src/users/operations.ts";
 import type { Outcome } from "../../src/users/outcome.ts";
@@ -8,6 +8,7 @@ import type { User } from "../../src/users/user.ts";
 export interface PlannedUpdate {
   readonly key: number;
   readonly partition: number;
+  readonly bot: BotId;
   readonly user: UserId;
   readonly receivedAt: number;
   readonly operation: Operation;
@@ -23,6 +24,7 @@ export class UsersOracle {
   /** Operations in the order in which they were stored. */
   private readonly applied = new Map<string, Outcome>();
   private readonly found: string[] = [];
+  private readonly byOp = new Map<string, PlannedUpdate>();
 
   constructor(durable: MemoryUserStore) {
     this.durable = durable;
@@ -30,6 +32,7 @@ export class UsersOracle {
 
   planned(update: PlannedUpdate): void {
     this.updates.set(update.key, update);
+    this.byOp.set(opOf(update), update);
   }
 
   stored(before: User | undefined, after: User): void {
@@ -38,6 +41,8 @@ export class UsersOracle {
       if (known.has(op)) continue;
       if (this.applied.has(op)) this.found.push(`operation ${op} took effect twice`);
       this.applied.set(op, outcome);
+      const operation = this.byOp.get(op)?.operation;
+      if (outcome.kind === "wallet_set" && operation?.kind === "set_wallet") this.judgeWallet(after, operation.wallet);
     }
   }
 
@@ -50,6 +55,14 @@ export class UsersOracle {
     this.answers.set(update.key, outcome);
   }
 
+  /** Called right after it was stored: whose wallet it was then still stands there. */
+  private judgeWallet({ telegramId }: User, wallet: string): void {
+    for (const other of this.durable.users.values()) {
+      if (other.telegramId === telegramId || other.walletAddress !== wallet) continue;
+      this.found.push(`user ${telegramId} was given ${wallet}, which is user ${other.telegramId}'s`);
+    }
+  }
+
   owed(): number {
     return [...this.durable.users.values()].filter(({ referral }) => referral.state === "owed").length;
   }
@@ -58,7 +71,7 @@ export class UsersOracle {
     const found = [...this.found];
     if (!isAtRest) found.push("updates are left unsettled");
     for (const update of this.updates.values()) {
-      const stored = this.applied.get(`${update.partition + 1}:${update.key}:0:${update.operation.kind}`);
+      const stored = this.applied.get(opOf(update));
       const answer = this.answers.get(update.key);
       if (answer === undefined) found.push(`update ${update.key} was never answered`);
       else if (stored !== undefined && JSON.stringify(stored) !== JSON.stringify(answer)) {
@@ -98,4 +111,8 @@ export class UsersOracle {
       found.push(`user ${id}: the referral is ${user.referral.state}`);
     return found;
   }
+}
+
+function opOf({ bot, key, operation }: PlannedUpdate): string {
+  return `${bot}:${key}:0:${operation.kind}`;
 }

@@ -1,5 +1,5 @@
 /**
- * Two instances of botfleet's users over one storage, on virtual time: each works off the updates of a bot of its own, both write the same
+ * Two instances of botfleet's users over one storage, on virtual time: each works off the updates of two bots of its own, all write the same
  * people, either may crash between any two steps and starts again with what it had not settled, storage fails and loses answers.
  */
 import { limits } from "../../config/limits.ts";
@@ -9,7 +9,7 @@ import { createMemoryTier } from "../../src/cache/memory.ts";
 import { createStorageTier } from "../../src/cache/storage.ts";
 import { type Clock, sleep } from "../../src/clock.ts";
 import { Fault } from "../../src/faults.ts";
-import { toBotId, toLaneKey, toSeq, toUserId, type UserId } from "../../src/ids.ts";
+import { type BotId, toBotId, toLaneKey, toSeq, toUserId, type UserId } from "../../src/ids.ts";
 import { createMemoryUserStore, type MemoryUserStore } from "../../src/storage/memory.ts";
 import type { UserStore } from "../../src/storage/store.ts";
 import type { Operation } from "../../src/users/operations.ts";
@@ -106,6 +106,7 @@ class UsersWorld {
     const count = 15 + Math.floor(scheduler.between(0, 40));
     for (let n = 0; n < count; n++) {
       const partition = Math.floor(scheduler.between(0, 2));
+      const bot = toBotId(1 + partition * 2 + Math.floor(scheduler.between(0, 2)));
       const user = toUserId(1 + Math.floor(scheduler.between(0, people)));
       const atMs = scheduler.chance(0.5)
         ? scheduler.between(0, troubledMs)
@@ -117,9 +118,10 @@ class UsersWorld {
         const update: PlannedUpdate = {
           key: n,
           partition,
+          bot,
           user,
           receivedAt,
-          operation: this.operation(partition, people),
+          operation: this.operation(bot, people),
         };
         oracle.planned(update);
         this.instances[partition]?.deliver(update);
@@ -127,9 +129,8 @@ class UsersWorld {
     }
   }
 
-  private operation(partition: number, people: number): Operation {
+  private operation(bot: BotId, people: number): Operation {
     const { scheduler } = this;
-    const bot = toBotId(partition + 1);
     const kind = scheduler.pick([
       "register",
       "register",
@@ -191,8 +192,8 @@ class InstanceOfUsers {
   private nextSeq = 1;
   private life: { readonly process: Process; readonly repository: Repository; readonly clock: Clock } | undefined;
   private readonly scope = createAttemptScope();
-  /** People whose lane is at work in this life. */
-  private busy = new Set<UserId>();
+  /** Lanes at work in this life, by `laneOf`. */
+  private busy = new Set<string>();
 
   constructor(partition: number, world: UsersWorld) {
     this.partition = partition;
@@ -257,8 +258,9 @@ class InstanceOfUsers {
     const { life } = this;
     if (life === undefined) return;
     for (const entry of this.unsettled) {
-      if (this.busy.has(entry.update.user)) continue;
-      this.busy.add(entry.update.user);
+      const lane = laneOf(entry.update);
+      if (this.busy.has(lane)) continue;
+      this.busy.add(lane);
       void this.handle(life, entry);
     }
   }
@@ -290,7 +292,7 @@ class InstanceOfUsers {
     await process.io(() => {
       this.unsettled = this.unsettled.filter((entry) => entry.seq !== seq);
     });
-    this.busy.delete(update.user);
+    this.busy.delete(laneOf(update));
     this.pump();
   }
 
@@ -298,7 +300,7 @@ class InstanceOfUsers {
     let calls = 0;
     const stopping = new AbortController();
     return {
-      bot: toBotId(this.partition + 1),
+      bot: update.bot,
       partition: this.partition,
       seq: toSeq(seq),
       updateId: update.key,
@@ -316,4 +318,9 @@ class InstanceOfUsers {
       waitSignal: stopping.signal,
     };
   }
+}
+
+/** The private chat of somebody with one bot. */
+function laneOf({ bot, user }: PlannedUpdate): string {
+  return `${bot} ${user}`;
 }

@@ -69,12 +69,11 @@ describe("changes", () => {
   test("of one user that come together are one write", async () => {
     const rig = createUsersRig({ limits: { appliedMax: 2_000, appliedCheckAt: 2_000 } });
     await rig.until(rig.inUpdate(1, 5, register()));
-    const changes = Array.from({ length: 1_000 }, (_, at) =>
-      rig.inUpdate(2 + at, 5, { kind: "set_wallet", wallet: `w${at}` }),
-    );
+    const firstAt = rig.clock.now();
+    const changes = Array.from({ length: 1_000 }, (_, at) => rig.inUpdate(2 + at, 5, daily, firstAt + at * dayMs));
     await rig.until(Promise.all(changes));
     expect(rig.writes.length).toBe(2);
-    expect(rig.durable.users.get(toUserId(5))).toMatchObject({ walletAddress: "w999", version: 2 });
+    expect(rig.durable.users.get(toUserId(5))).toMatchObject({ points: 10_000, version: 2 });
   });
 
   test("of many users are one write of each", async () => {
@@ -108,6 +107,21 @@ describe("changes", () => {
     expect(await rig.until(rig.inUpdate(14, 6, { kind: "set_wallet", wallet: "mine" }))).toMatchObject({
       kind: "wallet_set",
     });
+  });
+
+  test("to two wallets at once are each judged by the store: one of somebody else is not hidden by the next", async () => {
+    const rig = createUsersRig();
+    for (const id of [5, 6]) await rig.until(rig.inUpdate(id, id, register()));
+    await rig.until(rig.inUpdate(10, 5, { kind: "set_wallet", wallet: "theirs" }));
+    const wallets = ["theirs", "free", "theirs", "last"];
+    const ends = wallets.map((wallet, at) => rig.inUpdate(11 + at, 6, { kind: "set_wallet", wallet }));
+    expect((await rig.until(Promise.all(ends))).map(({ kind }) => kind)).toEqual([
+      "wallet_taken",
+      "wallet_set",
+      "wallet_taken",
+      "wallet_set",
+    ]);
+    expect(rig.durable.users.get(toUserId(6))?.walletAddress).toBe("last");
   });
 
   test("are refused beyond what may wait, and taken again once there is room", async () => {
