@@ -9,7 +9,7 @@ import { createMemoryTier } from "../../src/cache/memory.ts";
 import { createStorageTier } from "../../src/cache/storage.ts";
 import { type Clock, sleep } from "../../src/clock.ts";
 import { Fault } from "../../src/faults.ts";
-import { type BotId, toBotId, toLaneKey, toSeq, toUserId, type UserId } from "../../src/ids.ts";
+import { type BotId, toBotId, toLaneKey, toSeq, toUserId } from "../../src/ids.ts";
 import { createMemoryUserStore, type MemoryUserStore } from "../../src/storage/memory.ts";
 import type { UserStore } from "../../src/storage/store.ts";
 import type { Operation } from "../../src/users/operations.ts";
