@@ -10,7 +10,7 @@
  * ends after the revocation → remembered, then rejected; a handler that goes on after its revocation → each further effect is rejected
  * before it starts.
  */
-import type { Attempt, Payload, RememberedAnswer, SendAnswer } from "./attempts.ts";
+import type { Answerer, Attempt, Payload, RememberedAnswer, SendAnswer } from "./attempts.ts";
 import type { Body, Send } from "./inbox/inbox.ts";
 import { Fault, faultOf, isOutage } from "./faults.ts";
 import type { BotId, LaneKey, Seq } from "./ids.ts";
@@ -122,30 +122,15 @@ export class AttemptRun implements Attempt {
     return this.pausedAt === undefined && this.end === undefined && atMs - this.startedAt >= maxMs;
   }
 
-  async effect<T>(run: () => Promise<T>): Promise<T> {
-    if (this.revoked) throw this.revocation();
-    this.inFlight++;
-    try {
-      const result = await run();
-      this.answers++;
-      if (this.revoked) throw this.revocation();
-      return result;
-    } catch (error) {
-      const fault = faultOf(error);
-      if (fault === undefined || !isOutage(fault)) throw error;
-      if (fault.code !== "attempt_revoked") this.outage ??= error;
-      this.replaceReturn({ kind: "threw", error });
-      throw this.revoked && fault.code !== "attempt_revoked" ? this.revocation() : error;
-    } finally {
-      this.inFlight--;
-      if (this.inFlight === 0 && this.end !== undefined) this.close();
-    }
+  effect<T>(run: () => Promise<T>): Promise<T> {
+    return this.take(run, "telegram");
   }
 
   async send<T extends SendAnswer>(
     method: string,
     payload: Payload,
     run: (call: number) => Promise<T>,
+    answerer: Answerer = "telegram",
   ): Promise<T | RememberedAnswer> {
     // A bot's own timer may fire long after its update was settled: an ordinary call then, of no attempt.
     const call = this.calls++;
@@ -155,11 +140,11 @@ export class AttemptRun implements Attempt {
       this.rules.onRemembered();
       return { ok: true, result: before.result };
     }
-    return this.effect(async () => {
+    return this.take(async () => {
       const answer = await run(call);
       if (answer.ok) (this.finished ??= []).push({ call, method, payload, result: answer.result });
       return answer;
-    });
+    }, answerer);
   }
 
   pause(): void {
@@ -179,7 +164,7 @@ export class AttemptRun implements Attempt {
     return this.pausedAt !== undefined;
   }
 
-  /** Whether it made calls, and all of them were answered. */
+  /** Whether it made calls to Telegram, and every call was answered. */
   get wasAnswered(): boolean {
     return this.answers > 0 && this.outage === undefined;
   }
@@ -200,6 +185,26 @@ export class AttemptRun implements Attempt {
     }));
     const replaced = new Set(fresh.map((send) => send.call));
     return [...this.earlier.filter((send) => !replaced.has(send.call)), ...fresh].sort((a, b) => a.call - b.call);
+  }
+
+  private async take<T>(run: () => Promise<T>, answerer: Answerer): Promise<T> {
+    if (this.revoked) throw this.revocation();
+    this.inFlight++;
+    try {
+      const result = await run();
+      if (answerer === "telegram") this.answers++;
+      if (this.revoked) throw this.revocation();
+      return result;
+    } catch (error) {
+      const fault = faultOf(error);
+      if (fault === undefined || !isOutage(fault)) throw error;
+      if (fault.code !== "attempt_revoked") this.outage ??= error;
+      this.replaceReturn({ kind: "threw", error });
+      throw this.revoked && fault.code !== "attempt_revoked" ? this.revocation() : error;
+    } finally {
+      this.inFlight--;
+      if (this.inFlight === 0 && this.end !== undefined) this.close();
+    }
   }
 
   private ended(end: AttemptEnd): void {

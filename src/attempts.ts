@@ -38,6 +38,7 @@ export interface Attempt {
     method: string,
     payload: Payload,
     run: (call: number) => Promise<T>,
+    answerer?: Answerer,
   ): Promise<T | RememberedAnswer>;
   /** Stops the clock of the deadline and gives the slot back while the caller waits for flood control; `resume` by the same caller. */
   pause(): void;
@@ -49,6 +50,9 @@ export interface Attempt {
 }
 
 export type Payload = string | (() => string);
+
+/** Who answers a call. What storage answers says nothing of whether Telegram does. Default: `telegram`. */
+export type Answerer = "telegram" | "storage";
 
 /** The part of a Bot API answer that decides whether it is remembered. */
 export interface SendAnswer {

@@ -96,6 +96,18 @@ test("an update that makes no call, or whose calls fail too, is no sign that Tel
   expect(made.partition.outcomes.get(one)).toBeUndefined();
 });
 
+test("an update that only changes what storage keeps is no sign that Telegram answers", async () => {
+  const made = rig();
+  made.handle(1, async ({ text, attempt }) => {
+    await attempt.send("users.daily", text, () => Promise.resolve({ ok: true }), "storage");
+    if (text === "poison") await attempt.effect(() => Promise.reject(unknown()));
+  });
+  made.say(1, poisoned, "poison");
+  await pass(made, 3 * 3_600_000);
+  expect(attemptsOf(made)).toBeGreaterThan(300);
+  expect(made.partition.outcomes.get(one)).toBeUndefined();
+});
+
 test.each<[string, Fault]>([
   ["could not be sent", new Fault("unavailable", "Telegram cannot be reached, not sent.")],
   ["met a 429", new Fault("unavailable", "Telegram asks to wait", { retryAfterMs: 1_000 })],

@@ -86,6 +86,7 @@ class StoredUsers implements Repository {
         ok: true,
         result: await this.#perform(id, operation, attempt.receivedAt, markOf(attempt, call, operation)),
       }),
+      "storage",
     );
     return answer.result as OutcomeOf<Kind>;
   }

@@ -58,6 +58,12 @@ describe("an operation", () => {
     });
   });
 
+  test("tells its update that storage answered, which says nothing of Telegram", async () => {
+    const rig = createUsersRig();
+    await rig.until(rig.inUpdate(1, 5, register()));
+    expect(rig.answerers).toEqual(["storage"]);
+  });
+
   test("outside of an update is done and not remembered", async () => {
     const rig = createUsersRig();
     await rig.until(rig.repository.change(toUserId(5), { kind: "register", bot, profile: { firstName: "P" } }));

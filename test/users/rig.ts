@@ -1,6 +1,6 @@
 /** A repository over a store in memory, on a clock that stands still. */
 import { limits } from "../../config/limits.ts";
-import { type Attempt, type AttemptScope, createAttemptScope } from "../../src/attempts.ts";
+import { type Answerer, type Attempt, type AttemptScope, createAttemptScope } from "../../src/attempts.ts";
 import { createCodeTier } from "../../src/cache/codes.ts";
 import { createMemoryTier } from "../../src/cache/memory.ts";
 import { createStorageTier } from "../../src/cache/storage.ts";
@@ -37,6 +37,7 @@ export function createUsersRig(options: RigOptions = {}) {
     settledBelow: 0,
     unsettled: new Set<Seq>(),
   };
+  const answerers: (Answerer | undefined)[] = [];
   const reach = async <T>(name: keyof typeof calls, effect: () => Promise<T>): Promise<T> => {
     calls[name]++;
     if (state.isDown) throw new Fault("unavailable", "storage is down");
@@ -86,7 +87,7 @@ export function createUsersRig(options: RigOptions = {}) {
   /** Runs one operation as the handler of the update with this seq would. `remembered`: results of earlier attempts. */
   function inUpdate(seq: number, user: number, operation: Operation, receivedAt = clock.now()): Promise<Outcome> {
     state.unsettled.add(toSeq(seq));
-    const change = scope.run(attemptOf(seq, receivedAt), () => repository.change(toUserId(user), operation));
+    const change = scope.run(attemptOf(seq, receivedAt, answerers), () => repository.change(toUserId(user), operation));
     return change;
   }
 
@@ -99,7 +100,7 @@ export function createUsersRig(options: RigOptions = {}) {
     return watched;
   }
 
-  return { clock, durable, store, calls, writes, state, tier, repository, inUpdate, until };
+  return { clock, durable, store, calls, writes, answerers, state, tier, repository, inUpdate, until };
 }
 
 export function register(referrer?: number): Operation {
@@ -112,7 +113,7 @@ export function register(referrer?: number): Operation {
   };
 }
 
-function attemptOf(seq: number, receivedAt: number): Attempt {
+function attemptOf(seq: number, receivedAt: number, answerers: (Answerer | undefined)[]): Attempt {
   let calls = 0;
   const { signal } = new AbortController();
   return {
@@ -126,7 +127,10 @@ function attemptOf(seq: number, receivedAt: number): Attempt {
     receivedAt,
     revoked: false,
     effect: (run) => run(),
-    send: (_method, _payload, run) => run(calls++),
+    send: (_method, _payload, run, answerer) => {
+      answerers.push(answerer);
+      return run(calls++);
+    },
     pause: () => {},
     resume: () => {},
     signal,
