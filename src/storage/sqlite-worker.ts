@@ -1,6 +1,7 @@
 /** The thread that owns the file of the users: everything that waits for the disk happens here, nothing on the event loop. */
 import { Fault, type FaultCode } from "../faults.ts";
 import { isDamage, isSound, suspectDamage } from "../sqlite/damage.ts";
+import { Place } from "../sqlite/place.ts";
 import type { Answer } from "../sqlite/thread.ts";
 import { format } from "./sqlite-format.ts";
 import type { OpenOptions, Request } from "./sqlite-protocol.ts";
@@ -8,14 +9,20 @@ import { openSqliteUsers, type SqliteUsers } from "./sqlite-users.ts";
 
 declare const self: Worker;
 
-let opened: { readonly users: SqliteUsers; readonly options: OpenOptions } | undefined;
+type Call = Exclude<Request, { readonly call: "open" | "close" }>;
+
+let opened: { readonly users: SqliteUsers; readonly place: Place; readonly options: OpenOptions } | undefined;
 
 self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
   const told = attempt(data);
   self.postMessage(told, []);
   // After the answer: nobody waits for it but the next call.
-  if (data.call === "write" || data.call === "reward" || data.call === "probe") foldLog("message" in told);
+  if (isWriting(data)) foldLog("message" in told);
 });
+
+function isWriting({ call }: Request): boolean {
+  return call === "write" || call === "reward" || call === "probe";
+}
 
 function attempt(request: Request): Answer {
   try {
@@ -28,7 +35,15 @@ function attempt(request: Request): Answer {
 function answer(request: Request): unknown {
   if (request.call === "open") return open(...request.given);
   if (opened === undefined) throw new Error("the file of the users is not open");
-  const { users, options } = opened;
+  if (request.call === "close") return opened.users.close();
+  const { place } = opened;
+  place.recheck();
+  const result = made(request, opened);
+  if (isWriting(request)) place.check();
+  return result;
+}
+
+function made(request: Call, { users, options }: NonNullable<typeof opened>): unknown {
   switch (request.call) {
     case "read":
       return users.read(...request.given);
@@ -44,8 +59,6 @@ function answer(request: Request): unknown {
       return slowed(users.reward(...request.given), options);
     case "probe":
       return users.probe(...request.given);
-    case "close":
-      return users.close();
   }
 }
 
@@ -53,7 +66,8 @@ function open(options: OpenOptions): void {
   const { path } = options;
   try {
     if (!isSound(path, format)) throw damaged(path);
-    opened = { users: openSqliteUsers(options), options };
+    const users = openSqliteUsers(options);
+    opened = { users, place: new Place(path), options };
   } catch (error) {
     throw isDamage(error) ? damaged(path, error) : error;
   }

@@ -1,7 +1,17 @@
 /** What becomes of the file of the users: plans of its queries, formats, damage, a full disk. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
-import { closeSync, existsSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from "node:fs";
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
 import { Fault } from "../../src/faults.ts";
@@ -207,6 +217,61 @@ describe("the file of the users", () => {
       expect((await faultOf(open(folder))).code).toBe("storage_damaged");
     });
   });
+
+  test.each<[string, (path: string, away: string) => void, (path: string, away: string) => void]>([
+    [
+      "moved away",
+      (path, away) => {
+        for (const end of ["", "-wal", "-shm"]) renameSync(path + end, away + end);
+      },
+      (path, away) => {
+        for (const end of ["", "-wal", "-shm"]) renameSync(away + end, path + end);
+      },
+    ],
+    [
+      "replaced by another one",
+      (path, away) => {
+        renameSync(path, away);
+        copyFileSync(away, path);
+      },
+      (path, away) => renameSync(away, path),
+    ],
+    [
+      "parted from its log",
+      (path, away) => renameSync(`${path}-wal`, away),
+      (path, away) => renameSync(away, `${path}-wal`),
+    ],
+  ])(
+    "that is %s while it is open is lost until it is back, and nothing is told to be stored meanwhile",
+    async (_, take, putBack) => {
+      await withFolder(async (folder) => {
+        const [path, away] = [fileIn(folder), join(folder, "away.sqlite")];
+        const states: string[] = [];
+        const found = Promise.withResolvers<void>();
+        const store = await open(folder);
+        store.onState((state) => {
+          states.push(state);
+          if (state === "ok") found.resolve();
+        });
+        const write = (id: number) => store.write([{ user: newUser(id), before: undefined }], `writer-${id}`);
+        expect(await write(1)).toEqual(["stored"]);
+        take(path, away);
+        const { code, message } = await faultOf(write(2));
+        expect(code).toBe("unavailable");
+        for (const part of [path, "put both back", "restart"]) expect(message).toContain(part);
+        // It may stand in the file that is gone: whoever read it would take it for stored.
+        expect((await faultOf(store.read([toUserId(2)]))).code).toBe("unavailable");
+        expect(states).toEqual(["lost"]);
+        putBack(path, away);
+        await found.promise;
+        expect(await write(3)).toEqual(["stored"]);
+        await store.stop();
+        const again = await open(folder);
+        expect([...(await again.read([1, 3].map(toUserId))).keys()]).toEqual([1, 3].map(toUserId));
+        await again.stop();
+      });
+    },
+  );
 
   test("with a document that is none ends what reads it with `user_invalid`, and nothing else", async () => {
     await withFolder(async (folder) => {
