@@ -11,9 +11,13 @@ export function isDamage(error: unknown): boolean {
   return code.startsWith("SQLITE_CORRUPT") || code.startsWith("SQLITE_NOTADB");
 }
 
-/** Has the file checked at the next start whatever its size. */
+/** Has the file checked at the next start whatever its size. Never throws: where the disk is full or failing, only a small file is checked. */
 export function suspectDamage(path: string): void {
-  writeFileSync(`${path}.check`, "");
+  try {
+    writeFileSync(`${path}.check`, "");
+  } catch {
+    // The damage is told all the same, and shows again when it is met again.
+  }
 }
 
 /** True for an absent file. False for one with tables that botfleet did not make. Throws `format_newer`, and what SQLite throws. */

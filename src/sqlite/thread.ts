@@ -23,7 +23,10 @@ export type Answer =
 export interface Thread {
   /** Calls are answered in the order in which they were asked. */
   ask<Result>(call: string, ...given: readonly unknown[]): Promise<Result>;
-  /** Resolves with the reason when the thread is lost; every call rejects with it from then on. Not for a thread that was ended. */
+  /**
+   * Resolves with the reason when the thread is lost, before the calls under way reject with it, as every later one does. Not for a thread
+   * that was ended.
+   */
   readonly broken: Promise<unknown>;
   /** Ends the thread. Afterwards every call rejects. */
   end(): void;
@@ -45,10 +48,10 @@ export function startThread(program: URL, what: string): Thread {
 
   const lose = (reason: unknown): void => {
     lost ??= reason;
+    // The thread of a file that was closed ends as well: nothing is lost by that. First of all, so that whoever's call ends knows why.
+    if (!isEnded) breakDown(lost);
     for (const { reject } of waiting.values()) reject(lost);
     waiting.clear();
-    // The thread of a file that was closed ends as well: nothing is lost by that.
-    if (!isEnded) breakDown(lost);
   };
   worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
     const call = waiting.get(data.id);

@@ -5,6 +5,7 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
+  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
@@ -199,11 +200,15 @@ describe("the file of the users", () => {
     }
   });
 
-  test("that shows its damage at work breaks the store, for the next start to see", async () => {
+  test.each([
+    ["for the next start to see", false],
+    ["also where the disk takes no note of it", true],
+  ])("that shows its damage at work breaks the store, %s", async (_, isNoteRefused) => {
     await withFolder(async (folder) => {
       await fill(folder, 5_000);
       const broken = Promise.withResolvers<unknown>();
       const store = await open(folder, { onBroken: broken.resolve });
+      if (isNoteRefused) mkdirSync(`${fileIn(folder)}.check`);
       const descriptor = openSync(fileIn(folder), "r+");
       const bytes = new Uint8Array(statSync(fileIn(folder)).size - 4_096 * 14).fill(0xaa);
       writeSync(descriptor, bytes, 0, bytes.length, 4_096 * 14);
