@@ -177,6 +177,7 @@ export class Changes {
           new Fault("unavailable", "too many updates of this user are not settled yet"),
         );
       case "unanswered":
+        tier.forget([line.id]);
         return this.#fail(line, operations, new Fault("unavailable", "the store left a write unanswered"));
     }
   }
@@ -205,7 +206,7 @@ export class Changes {
 
   #fail(line: Line, operations: readonly Pending[], error: unknown): void {
     line.isStale = true;
-    const fault = faultOf(error) ?? new Fault("unavailable", "users cannot be stored", { cause: error });
+    const fault = foundAgain(faultOf(error) ?? new Fault("unavailable", "users cannot be stored", { cause: error }));
     const failed = [...operations];
     this.#settle(line, failed);
     for (const { reject } of failed) reject(fault);
@@ -222,4 +223,9 @@ export class Changes {
   #checkIdle(): void {
     if (this.#pending === 0 && this.#flights === 0) this.#onIdle?.();
   }
+}
+
+/** Whether it took effect need not be known: a replay finds it. To the pipeline, an unknown effect would be a message that may be sent twice. */
+function foundAgain(fault: Fault): Fault {
+  return fault.effect === "unknown" ? new Fault(fault.code, fault.message, { cause: fault }) : fault;
 }

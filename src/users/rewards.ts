@@ -26,7 +26,7 @@ export interface RewardLimits {
 
 export interface RewardsOptions {
   readonly store: Pick<UserStore, "reward" | "owedSince">;
-  readonly tier: Pick<Tier, "forget">;
+  readonly tier: Pick<Tier, "forget" | "held">;
   readonly clock: Clock;
   readonly limits: RewardLimits;
   readonly log: Pick<Log, "debug">;
@@ -89,8 +89,8 @@ export class Rewards {
       ]);
       return rewarded.filter(({ end }) => end === "paid").length;
     } catch (error) {
-      // It may have taken effect. Whose points went up is not known; versions keep what is held from doing harm.
-      tier.forget(referees);
+      // It may have taken effect. Of a referee that is not held it is not known whose points went up: they are shown late, and change by version.
+      tier.forget([...new Set(referees.flatMap((referee) => [referee, tier.held(referee)?.referredBy ?? referee]))]);
       log.debug("referrers could not be credited; it is tried again", { error });
       return 0;
     }

@@ -151,6 +151,19 @@ describe("changes", () => {
     expect(rig.durable.users.get(toUserId(5))?.points).toBe(10);
   });
 
+  test("whose answer is lost end as an outage that nobody need ask about, and are found again", async () => {
+    const rig = createUsersRig();
+    await rig.until(rig.inUpdate(1, 5, register()));
+    rig.state.deafTo.add("write");
+    const lost = await rig.until(rig.inUpdate(2, 5, daily)).catch(faultOf);
+    // `unknown` is the word for a message that may be sent twice; an update that meets it a hundred times is given up.
+    expect(lost).toMatchObject({ code: "unavailable", effect: "not_done" });
+    rig.state.deafTo.clear();
+    expect((await rig.repository.get(toUserId(5)))?.points).toBe(10);
+    expect(await rig.until(rig.inUpdate(2, 5, daily))).toMatchObject({ kind: "granted", points: 10 });
+    expect(rig.durable.users.get(toUserId(5))?.points).toBe(10);
+  });
+
   test("of others go on beside a user whose document is damaged", async () => {
     const rig = createUsersRig();
     await rig.until(Promise.all([1, 2, 3].map((id) => rig.inUpdate(id, id, register()))));
@@ -186,6 +199,15 @@ describe("a reward", () => {
     }
     expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 50_000, referralCount: 1_000 });
     expect(rig.calls.reward).toBeLessThan(10);
+  });
+
+  test("whose answer is lost is shown to its referrer all the same", async () => {
+    const rig = createUsersRig();
+    for (const [id, referrer] of [[1], [2, 1]] as const) await rig.until(rig.inUpdate(id, id, register(referrer)));
+    expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 0 });
+    rig.state.deafTo.add("reward");
+    await rig.until(rig.inUpdate(3, 2, daily));
+    expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 50, referralCount: 1 });
   });
 
   test("that could not be paid at once is swept a minute later", async () => {

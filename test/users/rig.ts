@@ -34,6 +34,8 @@ export function createUsersRig(options: RigOptions = {}) {
     isDown: false,
     damaged: undefined as UserId | undefined,
     rewardsFail: false,
+    /** Calls that take effect and whose answers are lost. */
+    deafTo: new Set<"write" | "reward">(),
     settledBelow: 0,
     unsettled: new Set<Seq>(),
   };
@@ -41,7 +43,9 @@ export function createUsersRig(options: RigOptions = {}) {
   const reach = async <T>(name: keyof typeof calls, effect: () => Promise<T>): Promise<T> => {
     calls[name]++;
     if (state.isDown) throw new Fault("unavailable", "storage is down");
-    return effect();
+    const result = await effect();
+    if (state.deafTo.has(name as "write")) throw new Fault("unavailable", "no answer", { effect: "unknown" });
+    return result;
   };
   const store = forwardStore(durable, {
     read: (ids) =>
