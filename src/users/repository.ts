@@ -49,7 +49,17 @@ class StoredUsers implements Repository {
   constructor(options: RepositoryOptions) {
     this.#options = options;
     this.#changes = new Changes(options);
-    this.#rewards = new Rewards(options);
+    const { tier } = options;
+    this.#rewards = new Rewards({
+      ...options,
+      tier: {
+        held: (id) => tier.held(id),
+        forget: (ids) => {
+          this.#changes.overtaken(ids);
+          tier.forget(ids);
+        },
+      },
+    });
     this.#standings = new Standings(options);
   }
 

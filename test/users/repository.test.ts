@@ -210,6 +210,25 @@ describe("a reward", () => {
     expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 50, referralCount: 1 });
   });
 
+  test("is not hidden by a write of its referrer that was stored before it and is answered after it", async () => {
+    const rig = createUsersRig();
+    for (const [id, referrer] of [[1], [2, 1]] as const) await rig.until(rig.inUpdate(id, id, register(referrer)));
+    rig.state.rewardsFail = true;
+    await rig.until(rig.inUpdate(3, 2, daily));
+    rig.state.rewardsFail = false;
+    await rig.clock.advance(61_000);
+    const answered = Promise.withResolvers<void>();
+    rig.state.writesAnswered = answered.promise;
+    const wallet = rig.inUpdate(4, 1, { kind: "set_wallet", wallet: "w" });
+    await rig.clock.advance(10);
+    rig.repository.start();
+    await rig.clock.advance(10);
+    expect(rig.durable.users.get(toUserId(1))).toMatchObject({ points: 50, walletAddress: "w" });
+    answered.resolve();
+    await rig.until(wallet);
+    expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 50, walletAddress: "w" });
+  });
+
   test("that could not be paid at once is swept a minute later", async () => {
     const rig = createUsersRig();
     for (const [id, referrer] of [[1], [2, 1]] as const) await rig.until(rig.inUpdate(id, id, register(referrer)));

@@ -36,6 +36,8 @@ export function createUsersRig(options: RigOptions = {}) {
     rewardsFail: false,
     /** Calls that take effect and whose answers are lost. */
     deafTo: new Set<"write" | "reward">(),
+    /** Writes take effect at once and are answered after this. */
+    writesAnswered: Promise.resolve(),
     settledBelow: 0,
     unsettled: new Set<Seq>(),
   };
@@ -56,7 +58,8 @@ export function createUsersRig(options: RigOptions = {}) {
     write: (given, writer) =>
       reach("write", () => {
         writes.push(given);
-        return durable.write(given, writer);
+        const written = durable.write(given, writer);
+        return state.writesAnswered.then(() => written);
       }),
     reward: (referees, points, at) =>
       state.rewardsFail
