@@ -58,6 +58,8 @@ export const limits = {
     pageCacheKiB: 64 * 1024,
     /** Wait between two tries to write while the store is lost, ms. */
     probeMs: 500,
+    /** Damaged users that are told in the log, each once; of more of them, it is not the single ones that have to be looked at. */
+    damagedToldMax: 100,
   },
   pipeline: {
     /** Unsettled updates of one bot after which its polling stops: what Telegram itself keeps for a bot. */

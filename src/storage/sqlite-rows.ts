@@ -63,6 +63,9 @@ function keyOrNull(text: string | undefined): string | null {
   return text === undefined ? null : keyOf(text);
 }
 
+/** Between documents. A control character that no JSON text holds, not even a damaged one that somebody wrote by hand over several lines. */
+export const documentSeparator = "\x1e";
+
 /**
  * The document of a row as JSON text, in SQL: to hand eighteen cells to JavaScript costs more than to make them one text. What stands in
  * `bots` and `rest` is passed on unread. `concat` leaves out what is NULL.

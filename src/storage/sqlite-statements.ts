@@ -1,13 +1,13 @@
 /** Every statement that the SQLite user store runs after it has been opened. */
 import type { Database } from "bun:sqlite";
-import { type Cell, changingColumns, columns, documentSql, steady } from "./sqlite-rows.ts";
+import { type Cell, changingColumns, columns, documentSeparator, documentSql, steady } from "./sqlite-rows.ts";
 
 const document = `SELECT ${documentSql} FROM users`;
 
 /** `ORDER BY` and conditions are written so that an index answers them: a test reads the plan of each. */
 export const statements = {
   /** One statement for many: what a statement costs by itself is half of a read. */
-  read: `SELECT group_concat(${documentSql}, char(10)) FROM users WHERE id IN (SELECT value FROM json_each(?))`,
+  read: `SELECT group_concat(${documentSql}, char(${documentSeparator.charCodeAt(0)})) FROM users WHERE id IN (SELECT value FROM json_each(?))`,
   byCode: `${document} WHERE code = ?`,
   byWallet: `${document} WHERE wallet = ?`,
   byDevice: `${document} WHERE device = ? AND ip = ? ORDER BY id LIMIT ?`,

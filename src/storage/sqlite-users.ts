@@ -3,7 +3,7 @@ import type { Database } from "bun:sqlite";
 import { toUserId } from "../ids.ts";
 import { openDurable } from "../sqlite/open.ts";
 import { format } from "./sqlite-format.ts";
-import { bucketOf, type Cell } from "./sqlite-rows.ts";
+import { bucketOf, type Cell, documentSeparator } from "./sqlite-rows.ts";
 import { prepare, type Statements } from "./sqlite-statements.ts";
 import { type Counted, type RowWrite, writesIn } from "./sqlite-writes.ts";
 import type { PointsBucket, Rewarded, Written } from "./store.ts";
@@ -27,7 +27,7 @@ export function openSqliteUsers(options: SqliteUsersOptions): SqliteUsers {
   }
 }
 
-/** Documents are answered as JSON texts, one a line: one text goes to the event loop at a fraction of the cost of objects. */
+/** Documents are answered as JSON texts with a separator between them: one text goes to the event loop at a fraction of the cost of objects. */
 export class SqliteUsers {
   readonly #db: Database;
   readonly #options: SqliteUsersOptions;
@@ -50,7 +50,7 @@ export class SqliteUsers {
     return this.#sql[by]
       .values(...given)
       .map(([document]) => String(document))
-      .join("\n");
+      .join(documentSeparator);
   }
 
   ids(by: "active" | "owed", given: readonly Cell[]): readonly number[] {

@@ -8,8 +8,9 @@ import type { Log } from "../log.ts";
 import { startThread, type Thread } from "../sqlite/thread.ts";
 import { createUserCheck, invalidUser, type UserCheck } from "../users/check-user.ts";
 import type { User } from "../users/user.ts";
+import { Damaged } from "./damaged.ts";
 import type { Calls } from "./sqlite-protocol.ts";
-import { keyOf } from "./sqlite-rows.ts";
+import { type Cell, documentSeparator, keyOf } from "./sqlite-rows.ts";
 import { textOf } from "./sqlite-writes.ts";
 import type { Page, PointsBucket, Rewarded, Standing, StoreState, UserStore, Write, Written } from "./store.ts";
 
@@ -31,11 +32,13 @@ export interface SqliteUserLimits {
   readonly pageCacheKiB: number;
   /** Time between two tries to write while the store is lost, ms. */
   readonly probeMs: number;
+  /** Damaged users that are told. */
+  readonly damagedToldMax: number;
 }
 
 /**
  * Opens `users.sqlite` in `dataDir` (made where absent), which whoever calls holds the lock of. Rejects with `format_newer`, or with
- * `storage_damaged`: the message says what to do. Beyond the port, documents that are no users reject with `user_invalid`.
+ * `storage_damaged`: the message says what to do.
  */
 export async function createSqliteUserStore(options: SqliteUserStoreOptions): Promise<UserStore> {
   const { dataDir, limits, fsyncDelayMs = 0 } = options;
@@ -58,6 +61,7 @@ class SqliteUserStore implements UserStore {
   readonly #thread: Thread;
   readonly #options: SqliteUserStoreOptions;
   readonly #check: UserCheck = createUserCheck();
+  readonly #damaged: Damaged;
   readonly #listeners = new Set<(state: StoreState) => void>();
   #state: StoreState = "ok";
   #probing: Timer | undefined;
@@ -67,6 +71,7 @@ class SqliteUserStore implements UserStore {
   constructor(thread: Thread, options: SqliteUserStoreOptions) {
     this.#thread = thread;
     this.#options = options;
+    this.#damaged = new Damaged({ log: options.log, toldMax: options.limits.damagedToldMax });
     void thread.broken.then((reason) => this.#break(reason)); // Never rejects.
   }
 
@@ -92,18 +97,18 @@ class SqliteUserStore implements UserStore {
   }
 
   async byDevice(deviceFingerprint: string, ipAddress: string, max: number): Promise<readonly User[]> {
-    return this.#users(await this.#ask("find", "byDevice", [keyOf(deviceFingerprint), keyOf(ipAddress), max]));
+    return this.#list("byDevice", [keyOf(deviceFingerprint), keyOf(ipAddress)], max);
   }
 
   async referralsOf(
     referrer: UserId,
     { before = Number.MAX_SAFE_INTEGER, max }: { readonly before?: number; readonly max: number },
   ): Promise<readonly User[]> {
-    return this.#users(await this.#ask("find", "referrals", [referrer, before, max]));
+    return this.#list("referrals", [referrer, before], max);
   }
 
   async leaderboard(max: number): Promise<readonly Standing[]> {
-    const users = this.#users(await this.#ask("find", "leaderboard", [max]));
+    const users = await this.#list("leaderboard", [], max);
     return users.map(({ telegramId, firstName, points }) => ({ telegramId, firstName, points }));
   }
 
@@ -161,8 +166,17 @@ class SqliteUserStore implements UserStore {
   }
 
   #users(documents: string): User[] {
-    if (documents === "") return [];
-    return documents.split("\n").map((text) => this.#check(parsed(text)));
+    return textsIn(documents).map((text) => this.#check(parsed(text)));
+  }
+
+  /** At most `max`, damaged ones left out; fewer only where there are no more. */
+  async #list(by: "byDevice" | "referrals" | "leaderboard", given: readonly Cell[], max: number): Promise<User[]> {
+    for (let limit = max; ;) {
+      const texts = textsIn(await this.#ask("find", by, [...given, limit]));
+      const users = texts.flatMap((text) => this.#damaged.leaveOut(() => this.#check(parsed(text))) ?? []);
+      if (users.length >= max || texts.length < limit) return users.slice(0, max);
+      limit = max + 2 * (texts.length - users.length);
+    }
   }
 
   #lose(error: unknown): void {
@@ -202,6 +216,10 @@ class SqliteUserStore implements UserStore {
     this.#lose(reason);
     this.#options.onBroken?.(reason);
   }
+}
+
+function textsIn(documents: string): string[] {
+  return documents === "" ? [] : documents.split(documentSeparator);
 }
 
 /** A text that is no JSON names its user in its beginning, which is the store's own. */

@@ -1,6 +1,7 @@
 /**
  * Port: where users are kept. Every method rejects with `unavailable` while the store cannot be reached or written (nothing is retried
- * within), and with nothing else that an outage can cause.
+ * within), and with nothing else that an outage can cause. A stored document that is no user ends with `user_invalid` who reads it by itself (`read`
+ * with others as well); from lists of documents it is left out, and told in the log once.
  */
 import type { BotId, UserId } from "../ids.ts";
 import type { User } from "../users/user.ts";

@@ -12,6 +12,8 @@ export interface UserStoreHarness {
   readonly store: UserStore;
   /** Makes every write of the store fail; answers how to end that. Absent: the store cannot fail. */
   readonly fail?: () => Promise<() => Promise<void>>;
+  /** Makes the stored document of a user none. Absent: the store cannot hold such a one. */
+  readonly damage?: (id: UserId) => Promise<void>;
   /** The store again, opened over what is kept of it. Absent: it keeps nothing. */
   readonly reopen?: () => Promise<UserStore>;
   /** Removes everything. Called once, whatever state the store is in. */
@@ -97,7 +99,7 @@ async function readOne(store: UserStore, id: number): Promise<User> {
   return user;
 }
 
-const ids = (users: readonly User[]): number[] => users.map(({ telegramId }) => telegramId);
+const ids = (users: readonly Pick<User, "telegramId">[]): number[] => users.map(({ telegramId }) => telegramId);
 const rising = (numbers: readonly number[]): number[] => numbers.toSorted((a, b) => a - b);
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, place) => place + 1);
 
@@ -421,6 +423,32 @@ export function userStoreContract(name: string, create: () => Promise<UserStoreH
         expect(buckets.reduce((sum, { users }) => sum + users, 0)).toBe(active.length);
         expect(buckets.length).toBeGreaterThan(50);
       });
+    });
+
+    promise("leaves a damaged document out of lists, and names it to who reads it alone", async (store, { damage }) => {
+      if (damage === undefined) return;
+      const users = upTo(9).map((id) =>
+        fullUser(id, { points: 100 - id, createdAt: at + id, referredBy: toUserId(99), walletAddress: `w${id}` }),
+      );
+      await insert(store, ...users);
+      for (const id of [1, 2, 5]) await damage(toUserId(id));
+      const sound = [3, 4, 6, 7, 8, 9];
+      expect(ids(await store.leaderboard(10))).toEqual(sound);
+      // A list that is shorter than asked for has come to its end.
+      expect(ids(await store.leaderboard(3))).toEqual([3, 4, 6]);
+      expect(ids(await store.referralsOf(toUserId(99), { max: 5 }))).toEqual([9, 8, 7, 6, 4]);
+      expect(ids(await store.referralsOf(toUserId(99), { before: at + 4, max: 5 }))).toEqual([3]);
+      expect(rising(ids(await store.byDevice("device", "192.0.2.7", 10)))).toEqual(sound);
+      expect(await store.byDevice("device", "192.0.2.7", 2)).toHaveLength(2);
+      expect((await store.read([3, 4].map(toUserId))).size).toBe(2);
+      for (const asked of [store.read([toUserId(5)]), store.byReferralCode("code5"), store.byWallet("w5")]) {
+        const error = await asked.catch((reason: unknown) => reason);
+        expect(error).toMatchObject({ code: "user_invalid", message: expect.stringContaining("user 5 ") as string });
+      }
+      // Who only counts, pays or goes through ids is not in its way.
+      expect((await store.histogram()).reduce((sum, bucket) => sum + bucket.users, 0)).toBe(9);
+      expect(await store.activeIn(bot, { max: 10 })).toHaveLength(9);
+      expect((await store.reward([toUserId(6)], 50, at)).map(({ end }) => end)).toEqual(["paid"]);
     });
 
     promise("gives hostile texts back verbatim, finds by them, and tells them apart", async (store) => {

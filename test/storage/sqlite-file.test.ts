@@ -203,7 +203,7 @@ describe("the file of the users", () => {
   test.each([
     ["for the next start to see", false],
     ["also where the disk takes no note of it", true],
-  ])("that shows its damage at work breaks the store, %s", async (_, isNoteRefused) => {
+  ])("that shows its damage at work breaks the store, %s", async (_how, isNoteRefused) => {
     await withFolder(async (folder) => {
       await fill(folder, 5_000);
       const broken = Promise.withResolvers<unknown>();
@@ -248,7 +248,7 @@ describe("the file of the users", () => {
     ],
   ])(
     "that is %s while it is open is lost until it is back, and nothing is told to be stored meanwhile",
-    async (_, take, putBack) => {
+    async (_how, take, putBack) => {
       await withFolder(async (folder) => {
         const [path, away] = [fileIn(folder), join(folder, "away.sqlite")];
         const states: string[] = [];
@@ -299,6 +299,25 @@ describe("the file of the users", () => {
       expect(states).toEqual([]);
       await store.stop();
     });
+  });
+});
+
+test("a damaged user is told once, with what to do, and of many only the first", async () => {
+  await withFolder(async (folder) => {
+    await fill(folder, 5);
+    const db = new Database(fileIn(folder));
+    db.run("UPDATE users SET rest = 'secret' WHERE id > 1");
+    db.close();
+    const told: [string, unknown][] = [];
+    const log = { info: () => {}, error: (words: string, fields?: object) => void told.push([words, fields]) };
+    const store = await open(folder, { log });
+    for (let times = 0; times < 3; times++) expect(await store.leaderboard(10)).toHaveLength(1);
+    expect(told.map(([words]) => words)).toEqual(Array(userLimits.damagedToldMax).fill(told[0]?.[0]));
+    const texts = told.map(([, fields]) => String((fields as { readonly error: unknown }).error));
+    for (const [place, text] of texts.entries())
+      expect(text).toMatch(new RegExp(`user ${place + 2} .*restore or delete`));
+    expect(texts.join()).not.toContain("secret");
+    await store.stop();
   });
 });
 

@@ -27,6 +27,12 @@ userStoreContract("SQLite", async () => {
         await Promise.resolve();
       };
     },
+    async damage(id) {
+      const db = new Database(join(folder.path, "users.sqlite"));
+      db.query("UPDATE users SET rest = '[\n]' WHERE id = ?").run(id);
+      db.close();
+      await Promise.resolve();
+    },
     async dispose() {
       await store.stop();
       folder.remove();
