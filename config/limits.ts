@@ -174,6 +174,14 @@ export const limits = {
     /** Referral codes whose users are remembered. */
     codesMax: 100_000,
   },
+  modules: {
+    /** Users whose rate a bot remembers, an even number, about 200 B each: as many as write to one bot within a window. */
+    limitedUsersMax: 10_000,
+    /** Time in which a bot gives one user one hint, ms: who chats with it is not told again and again. */
+    hintEveryMs: 300_000,
+    /** Users of whom a bot remembers that they were given a hint, an even number, about 200 B each: forgetting one costs a hint. */
+    hintedUsersMax: 2_000,
+  },
   process: {
     /** Time for handlers in work to end after SIGTERM, ms; then their calls are aborted and their updates stay. */
     drainMaxMs: 15_000,

@@ -122,6 +122,7 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
         log,
         users,
         rateLimit: settings.rateLimit,
+        limits: limits.modules,
         now: () => clock.now(),
         count: (event) => counts.happened(event),
       }),

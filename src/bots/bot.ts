@@ -30,6 +30,8 @@ export interface Given {
   readonly users: Users;
   /** What one user may send, for the module to hold to; undefined: no limit (`RATE_LIMIT_*`). */
   readonly rateLimit: RateLimit | undefined;
+  /** For what the module keeps in memory of its users. */
+  readonly limits: ModuleLimits;
   /**
    * Counts an event of this bot in `botfleet_bot_events_total`. `event` is one of a few words of the module's own (`a-z`, digits and `_`, at
    * most 40), never made of what an update holds: of a bot's words the first 50 are counted by name, all others as `other`.
@@ -41,6 +43,15 @@ export interface RateLimit {
   readonly windowMs: number;
   /** Updates of one user in a window. */
   readonly maxRequests: number;
+}
+
+export interface ModuleLimits {
+  /** Users whose rate is remembered. Who is forgotten may send as much again. */
+  readonly limitedUsersMax: number;
+  /** Time in which one user is given one hint, ms. */
+  readonly hintEveryMs: number;
+  /** Users of whom it is remembered that they were given one. Who is forgotten gets one more. */
+  readonly hintedUsersMax: number;
 }
 
 export interface BotLog {

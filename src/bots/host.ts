@@ -7,7 +7,10 @@ import { createRedactor, type Redactor } from "../telegram/redactor.ts";
 import type { Users } from "../users/users.ts";
 import type { BotModule, Given } from "./bot.ts";
 
-export interface HostedBotOptions extends Pick<Given, "name" | "me" | "log" | "now" | "rateLimit" | "count"> {
+export interface HostedBotOptions extends Pick<
+  Given,
+  "name" | "me" | "log" | "now" | "rateLimit" | "limits" | "count"
+> {
   readonly client: Pick<Client, "token" | "transformer" | "apiOptions">;
   readonly module: BotModule;
   /** Undefined: for modules that do not use them. */
@@ -38,8 +41,8 @@ export async function createHostedBot(options: HostedBotOptions): Promise<Hosted
   };
 }
 
-function givenOf({ name, me, log, now, rateLimit, count, module, users }: HostedBotOptions): Given {
-  const given = { name, me, log, now, rateLimit, count };
+function givenOf({ name, me, log, now, rateLimit, limits, count, module, users }: HostedBotOptions): Given {
+  const given = { name, me, log, now, rateLimit, limits, count };
   if (module.uses?.includes("users") === true) {
     if (users !== undefined) return { ...given, users };
     throw new Fault("module_invalid", `Bot ${name}: its module uses \`users\`, and there is no store of users.`);

@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { limits } from "../../config/limits.ts";
 import { loadModule } from "../../src/bots/catalog.ts";
 import type { Given } from "../../src/bots/bot.ts";
 import { Fault } from "../../src/faults.ts";
@@ -37,6 +38,7 @@ const given: Given = {
   now: () => 0,
   users: {} as Users,
   rateLimit: undefined,
+  limits: limits.modules,
   count() {},
 };
 const composer = "{ middleware: () => (ctx, next) => next() }";

@@ -83,6 +83,19 @@ test("without a rate limit everything is answered", async () => {
   for (let at = 0; at < 300; at++) expect(await ann.say("/points")).toBe(en.points(0, 0));
 });
 
+test("what it remembers of users, and how often it gives a hint, it is told", async () => {
+  const moduleLimits = { limitedUsersMax: 4, hintEveryMs: 1_000, hintedUsersMax: 4 };
+  const world = await rig({ rateLimit: { windowMs: 60_000, maxRequests: 2 }, moduleLimits });
+  const ann = world.person(5);
+  expect([await ann.say("hello"), await ann.say("hello"), await ann.say("/help")]).toEqual([en.hint, "", en.tooMany]);
+  for (let other = 6; other < 12; other++) await world.person(other).say("hello");
+  // Forgotten, as one of too many: in both.
+  expect([await ann.say("hello"), await ann.say("hello")]).toEqual([en.hint, ""]);
+  await world.clock.advance(1_000);
+  for (let other = 6; other < 12; other++) await world.person(other).say("/help");
+  expect(await ann.say("hello")).toBe(en.hint);
+});
+
 test("outcomes are counted", async () => {
   const world = await rig();
   const ann = world.person(5);

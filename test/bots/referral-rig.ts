@@ -4,7 +4,7 @@ import { createAbortListeners } from "../../src/abort-listeners.ts";
 import { createAttemptScope } from "../../src/attempts.ts";
 import { loadModule } from "../../src/bots/catalog.ts";
 import { createHostedBot, type HostedBot } from "../../src/bots/host.ts";
-import type { RateLimit } from "../../src/bots/bot.ts";
+import type { ModuleLimits, RateLimit } from "../../src/bots/bot.ts";
 import type { Update } from "../../src/ids.ts";
 import type { BotApi } from "../../src/simulator/bot-api.ts";
 import type { SimulatedBot } from "../../src/simulator/bot.ts";
@@ -23,6 +23,8 @@ import type { Users } from "../../src/users/users.ts";
 
 export interface RigOptions extends Partial<Pick<FakeUsersOptions, "exactPlaces">> {
   readonly rateLimit?: RateLimit;
+  /** Others than those of production. */
+  readonly moduleLimits?: Partial<ModuleLimits>;
   /** Instead of the users in memory. */
   readonly usersOf?: (world: Rig) => Users;
 }
@@ -90,6 +92,7 @@ export class Rig {
       log: { info() {}, warn() {} },
       users: this.#options.usersOf?.(this) ?? this.users,
       rateLimit: this.#options.rateLimit,
+      limits: { ...limits.modules, ...this.#options.moduleLimits },
       now: () => clock.now(),
       count: (event) => void this.counts.set(event, (this.counts.get(event) ?? 0) + 1),
     });

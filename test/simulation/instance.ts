@@ -129,6 +129,7 @@ function createBot(token: Token, options: BotOptions): FleetBot {
           log: silent,
           users: undefined,
           rateLimit: undefined,
+          limits: allLimits.modules,
           now: () => clock.now(),
           count() {},
         }),

@@ -14,13 +14,6 @@ import { PerUser, type Verdict } from "./per-user.ts";
 
 type IncomingOf<Kind extends Incoming["kind"]> = Extract<Incoming, { readonly kind: Kind }>;
 
-/** One hint in that time, ms: who chats with the bot is not told again and again. */
-const hintEveryMs = 300_000;
-/** Users whose windows are remembered in each bot, about 200 bytes each. Who is forgotten may send as much again. */
-const limitedUsersMax = 10_000;
-/** Who is forgotten gets one hint more. */
-const hintedUsersMax = 2_000;
-
 export class Dispatcher {
   readonly #given: Given;
   readonly #bot: BotId;
@@ -31,7 +24,7 @@ export class Dispatcher {
   readonly #hints: PerUser;
 
   constructor(given: Given) {
-    const { me, users, now, count, rateLimit } = given;
+    const { me, users, now, count, rateLimit, limits } = given;
     this.#given = given;
     this.#bot = toBotId(me.id);
     this.#username = me.username.toLowerCase();
@@ -40,8 +33,13 @@ export class Dispatcher {
     this.#limit =
       rateLimit === undefined
         ? undefined
-        : new PerUser({ windowMs: rateLimit.windowMs, max: rateLimit.maxRequests, usersMax: limitedUsersMax, now });
-    this.#hints = new PerUser({ windowMs: hintEveryMs, max: 1, usersMax: hintedUsersMax, now });
+        : new PerUser({
+            windowMs: rateLimit.windowMs,
+            max: rateLimit.maxRequests,
+            usersMax: limits.limitedUsersMax,
+            now,
+          });
+    this.#hints = new PerUser({ windowMs: limits.hintEveryMs, max: 1, usersMax: limits.hintedUsersMax, now });
   }
 
   /** Rejects as `Users` and the client do; whatever the update holds is no reason. */
