@@ -32,7 +32,7 @@ export interface AssemblyOptions {
   readonly redact: (text: string) => string;
   readonly heartbeat: Heartbeat;
   readonly version: string;
-  /** The inbox is lost for good; the process must end with exit 1. */
+  /** The inbox or the users are lost for good; the process must end with exit 1. */
   readonly onBroken: (reason: unknown) => void;
 }
 

@@ -85,7 +85,7 @@ async function run(settings: Settings, log: Log, redact: Redact, end: (code: num
     heartbeat,
     version: packageFile.version,
     onBroken(reason) {
-      log.error("the inbox is lost; the process ends, and the next one recovers what is stored", { error: reason });
+      log.error("a store is lost; the process ends, and the next one looks at what is stored", { error: reason });
       void end(1);
     },
   });

@@ -75,8 +75,8 @@ function open(options: OpenOptions): void {
 
 function damaged(path: string, cause?: unknown): Fault {
   const message =
-    `the file of the users, ${path}, is damaged and was left as it is: put a backup in its place, or salvage it with ` +
-    `\`sqlite3 ${path} .recover | sqlite3 recovered.sqlite\`, or move it and its -wal and -shm away to begin without users`;
+    `the file of the users, ${path}, is damaged and was left as it is: salvage it with \`sqlite3 ${path} .recover | sqlite3 recovered.sqlite\`, ` +
+    "or take a backup. Move it, its -wal and its -shm away before you put either in its place, or to begin without users";
   return new Fault("storage_damaged", message, { cause });
 }
 
