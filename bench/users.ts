@@ -1,13 +1,16 @@
 /**
  * What users cost.
  *
- *     bun run bench:users [--updates 20000] [--rounds 5] [--chats 1000] [--held 500000] [--json]
+ *     bun run bench:users [--updates 20000] [--rounds 5] [--chats 1000] [--held 500000] [--stored 10000,1000000] [--json]
  *
  * 1. CPU per update of a bot that reads and changes its user with each message, against the echo bot: two botfleet processes, all their threads,
  *    taking turns under the same load (500 messages in flight). SQLite with fsync.
  * 2. The first tier in this process: time of a hit, memory of a user held, reads of a user that a thousand want at once.
  *
- * `ratio` = CPU with users / CPU of the echo.
+ * 3. CPU per update where the store is full of users: the first count of `--stored` against each further one (10000000 takes three minutes to fill and
+ *    5 GB). The people who write are spread evenly over all of them, so that no two stand side by side in the file.
+ *
+ * `ratio` = CPU with users / CPU of the echo. `storedRatios`: by users in the store.
  */
 import { heapStats } from "bun:jsc";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
@@ -20,7 +23,7 @@ import { createStorageTier } from "../src/cache/storage.ts";
 import { systemClock } from "../src/clock.ts";
 import { toUserId, type UserId } from "../src/ids.ts";
 import type { User } from "../src/users/user.ts";
-import { cpuUsOf, end, median, runLoad, startBotfleet, startSimulator, type Child } from "./processes.ts";
+import { cpuUsOf, end, median, runLoad, start, startBotfleet, startSimulator, type Child } from "./processes.ts";
 
 const { values } = parseArgs({
   options: {
@@ -28,56 +31,74 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     chats: { type: "string", default: "1000" },
     held: { type: "string", default: "500000" },
+    stored: { type: "string", default: "10000,1000000" },
     json: { type: "boolean", default: false },
   },
 });
 const updates = Number(values.updates);
 
 interface Side {
-  readonly name: string;
+  readonly module: string;
+  /** Users in its store before it starts; 0: no file. */
+  readonly stored: number;
+}
+
+interface Started extends Side {
   readonly botId: number;
   readonly process: Child;
 }
 
-async function measure(url: string, { name, botId, process }: Side): Promise<number> {
+const usersEcho = join(import.meta.dir, "peers", "users-echo.ts");
+
+async function measure(url: string, { module, stored, botId, process }: Started): Promise<number> {
   const before = cpuUsOf(process.pid);
   // The same people each time: what is measured is a change, not a registration.
-  const load = { bots: [botId], chats: Number(values.chats), firstChat: 1, inFlight: 500, total: updates };
+  const chats = Number(values.chats);
+  const chatStep = Math.max(1, Math.floor(stored / chats));
+  const load = { bots: [botId], chats, firstChat: 1, chatStep, inFlight: 500, total: updates };
   const report = await runLoad(url, load);
   // What is still owed when the last answer is out belongs to the cost.
   await Bun.sleep(300);
   if (report.sent !== updates || report.lost + report.reordered + report.doubled > 0) {
-    throw new Error(`${name} did not do its work: ${JSON.stringify(report)}`);
+    throw new Error(`${module} did not do its work: ${JSON.stringify(report)}`);
   }
   return (cpuUsOf(process.pid) - before) / updates;
 }
 
-async function comparePerUpdate(): Promise<{ readonly echoUs: number; readonly usersUs: number }> {
+/** CPU per update of each side, µs, in their order. */
+async function compare(sides: readonly Side[]): Promise<readonly number[]> {
   const folder = mkdtempSync(join(tmpdir(), "botfleet-bench-"));
-  const simulator = await startSimulator(2);
+  const simulator = await startSimulator(sides.length);
   const { url, tokens, botIds } = simulator;
-  const sides = (["echo", join(import.meta.dir, "peers", "users-echo.ts")] as const).map((module, at): Side => {
-    const dataDir = join(folder, String(at));
-    mkdirSync(dataDir);
-    const process = startBotfleet({ url, tokens: tokens.slice(at, at + 1) }, dataDir, { engine: "off" }, { module });
-    return { name: module, botId: botIds[at] ?? 0, process };
-  });
-  const figures = new Map<Side, number[]>(sides.map((side) => [side, []]));
+  const started: Started[] = [];
   try {
+    for (const [at, side] of sides.entries()) {
+      const dataDir = join(folder, String(at));
+      mkdirSync(dataDir);
+      if (side.stored > 0) await seed(side.stored, dataDir);
+      const only = { url, tokens: tokens.slice(at, at + 1) };
+      const process = startBotfleet(only, dataDir, { engine: "off" }, { module: side.module });
+      started.push({ ...side, botId: botIds[at] ?? 0, process });
+    }
+    const figures = new Map<Started, number[]>(started.map((side) => [side, []]));
     // Everybody is registered and the compilers are done before anything counts.
-    for (let warmUp = 0; warmUp < 2; warmUp++) for (const side of sides) await measure(url, side);
+    for (let warmUp = 0; warmUp < 2; warmUp++) for (const side of started) await measure(url, side);
     for (let round = 0; round < Number(values.rounds); round++) {
-      for (const side of round % 2 === 0 ? sides : sides.toReversed()) {
+      for (const side of round % 2 === 0 ? started : started.toReversed()) {
         figures.get(side)?.push(await measure(url, side));
       }
     }
+    return [...figures.values()].map(median);
   } finally {
-    for (const { process } of sides) await end(process);
+    for (const { process } of started) await end(process);
     await end(simulator.child);
     rmSync(folder, { recursive: true, force: true });
   }
-  const [echoUs = Number.NaN, usersUs = Number.NaN] = sides.map((side) => median(figures.get(side) ?? []));
-  return { echoUs, usersUs };
+}
+
+async function seed(count: number, dataDir: string): Promise<void> {
+  const child = start(["src/cli/users-seed.ts", "--count", String(count), "--data-dir", dataDir]);
+  if ((await child.exited) !== 0) throw new Error(`${count} users could not be seeded`);
 }
 
 function userOf(id: number): User {
@@ -164,7 +185,18 @@ console.log(
     `${megabytes(tier.residentBytesPerUser)} MB resident; hit p50 ${tier.hitP50Us.toFixed(2)} µs, p99 ${tier.hitP99Us.toFixed(2)} µs; ` +
     `1,000 misses of one user: ${tier.readsOfOneUser} read`,
 );
-const { echoUs, usersUs } = await comparePerUpdate();
+const [echoUs = Number.NaN, usersUs = Number.NaN] = await compare([
+  { module: "echo", stored: 0 },
+  { module: usersEcho, stored: 0 },
+]);
 console.log(`echo             ${echoUs.toFixed(1)} µs CPU per update`);
 console.log(`with its user    ${usersUs.toFixed(1)} µs CPU per update: ${(usersUs - echoUs).toFixed(1)} µs more`);
-if (values.json) console.log(JSON.stringify({ ratio: usersUs / echoUs, echoUs, usersUs, ...tier }));
+
+const counts = values.stored.split(",").map(Number);
+const storedUs = await compare(counts.map((stored) => ({ module: usersEcho, stored })));
+const storedRatios = storedUs.map((us) => us / (storedUs[0] ?? Number.NaN));
+for (const [at, count] of counts.entries()) {
+  const [us, ratio] = [storedUs[at]?.toFixed(1), storedRatios[at]?.toFixed(2)];
+  console.log(`${count} users stored: ${us} µs CPU per update, ratio ${ratio}`);
+}
+if (values.json) console.log(JSON.stringify({ ratio: usersUs / echoUs, echoUs, usersUs, storedRatios, ...tier }));

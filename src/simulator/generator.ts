@@ -9,8 +9,9 @@ export interface LoadSpec {
   readonly bots?: readonly number[];
   /** Chats of each bot; default 100. */
   readonly chats?: number;
-  /** Number of the first chat; the others follow. Default 1. */
+  /** Number of the first chat; the others follow, `chatStep` apart. Default 1 and 1. */
   readonly firstChat?: number;
+  readonly chatStep?: number;
   /** Messages a second over all bots. Either this or `inFlight`. */
   readonly perSecond?: number;
   /** Keep this many messages unanswered over all bots. */
@@ -133,7 +134,7 @@ class RunningLoad implements Load {
     const slots = this.#next.length;
     const slot = this.#spec.pick === "random" ? Math.floor(this.#random() * slots) : this.#turn++ % slots;
     const bot = this.#bots[slot % this.#bots.length]!;
-    const chat = (this.#spec.firstChat ?? 1) + Math.floor(slot / this.#bots.length);
+    const chat = (this.#spec.firstChat ?? 1) + Math.floor(slot / this.#bots.length) * (this.#spec.chatStep ?? 1);
     const n = this.#next[slot]!;
     const { state } = this.#api.people.person(chat).say(bot, numbered(chat, n) + this.#padding);
     if (state !== "queued") return false;
