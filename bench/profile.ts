@@ -1,7 +1,7 @@
 /**
- * Where the CPU of one update goes: an echo bot with everything on (SQLite inbox, lanes, flood control, metrics) under the simulator's load.
+ * Where the CPU of one update goes: an echo bot (or the bot of `--module`) with everything on (SQLite inbox, lanes, flood control, metrics) under the simulator's load.
  *
- *     bun run bench:profile [--updates 30000] [--delays 0,50] [--json]
+ *     bun run bench:profile [--updates 30000] [--delays 0,50] [--module FILE] [--json]
  *
  * Two processes one after the other under the same load. The first runs undisturbed: what the system charged to each of its threads. The
  * second runs under Bun's profiler: how the time of the main thread divides among the parts. Its samples see JavaScript and what it calls;
@@ -9,7 +9,7 @@
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { Child, Simulator } from "./processes.ts";
 import {
@@ -28,10 +28,12 @@ const { values } = parseArgs({
   options: {
     updates: { type: "string", default: "30000" },
     delays: { type: "string", default: "0,50" },
+    module: { type: "string", default: "echo" },
     json: { type: "boolean", default: false },
   },
 });
 const updates = Number(values.updates);
+const module = values.module === "echo" ? "echo" : resolve(values.module);
 const chats = 1_000;
 /** As `bench:pipeline`: on, and never a reason to wait. */
 const limits = { engine: "built-in", chatPerSecond: 1_000, chatBurst: 1_000 };
@@ -57,6 +59,7 @@ const parts: readonly (readonly [RegExp, string])[] = [
   [/\/src\/(telegram\/|abort-listeners)/, "transport"],
   [/\/src\/inbox\//, "inbox: append, settle"],
   [/\/src\/ops\//, "metrics"],
+  [/\/src\/(users|cache|storage)\/|lru-cache/, "users"],
   [/\/src\/clock/, "clock"],
   [/\/src\/(ids|main)/, "other"],
   [/\/src\//, "lanes and attempts"],
@@ -99,11 +102,8 @@ function divide(profile: Profile, lastUs: number): Map<string, number> {
   return counts;
 }
 
-let firstChat = 1;
-
 async function load(simulator: Simulator): Promise<void> {
-  const report = await runLoad(simulator.url, { chats, firstChat, inFlight: 500, total: updates });
-  firstChat += chats;
+  const report = await runLoad(simulator.url, { chats, inFlight: 500, total: updates });
   if (report.lost + report.reordered + report.doubled > 0) throw new Error(`not all done: ${JSON.stringify(report)}`);
 }
 
@@ -143,7 +143,7 @@ async function withBotfleet<T>(
 ): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "botfleet-bench-"));
   const simulator = await startSimulator(1);
-  const child = startBotfleet(simulator, folder, limits, { flags });
+  const child = startBotfleet(simulator, folder, limits, { flags, module });
   try {
     await warm(simulator, delayMs);
     return await measure(simulator, child);
