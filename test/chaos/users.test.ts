@@ -81,7 +81,11 @@ function judgeAnswers(told: Told, uncertain: ReadonlySet<number>): number {
   expect(updates.filter(({ answers }) => answers.length === 0)).toEqual([]);
   const changing = updates.filter(({ text }) => /^\/(?:start|daily)/.test(text));
   // Somebody may be registered by the other bot between two runs, and who is not has no document that would remember the first.
-  const final = changing.map((update) => ({ ...update, answers: update.answers.filter((text) => !isUnknown(text)) }));
+  const final = changing.map(({ chat, text, answers }) => ({
+    chat,
+    text,
+    answers: answers.filter((answer) => !isUnknown(answer)),
+  }));
   expect(final.filter(({ answers }) => new Set(answers).size > 1)).toEqual([]);
   const dailies = Map.groupBy(
     final.filter(({ text, answers }) => text === "/daily" && answers.length > 0),
