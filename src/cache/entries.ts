@@ -10,6 +10,8 @@ const generationMax = 1_000;
 
 export interface Entry {
   readonly version: number;
+  /** The doubt (`memory.ts`) after which it was asked for. */
+  readonly doubt: number;
   /** One of the two is there. */
   packed: Packed | undefined;
   user: User | undefined;
@@ -19,8 +21,8 @@ export class Entries {
   #young = new Set<Entry>();
   #old = new Set<Entry>();
 
-  of(user: User): Entry {
-    const entry: Entry = { version: user.version, packed: undefined, user };
+  of(user: User, doubt: number): Entry {
+    const entry: Entry = { version: user.version, doubt, packed: undefined, user };
     this.#look(entry);
     return entry;
   }

@@ -8,7 +8,10 @@
  * How this goes wrong, and what answers it: an answer from below that is older than what was written while it was on its way → it is
  * given to those who asked before, and not kept; whoever asks after the write asks anew; an entry that was evicted does not matter, because
  * that is remembered by the question, not by the entry; a user that does not exist yet → remembered for seconds alone, and forgotten when
- * it is stored; the tier below fails → all who wait for the answer are told, nothing is kept.
+ * it is stored; the tier below fails → all who wait for the answer are told, nothing is kept; another instance stores a user → what is older is
+ * dropped, and an older answer on its way is not kept, nor is an older one of this instance's own that was being stored meanwhile; what another instance said may not have been heard → everything held is in doubt: it is
+ * asked for below at its next look, and serves only where nobody can answer. Doubts are counted, and an entry bears the count of the time at
+ * which it was asked for: an answer that was on its way is in doubt too.
  */
 import { LRUCache } from "lru-cache";
 import { Entries, type Entry } from "./entries.ts";
@@ -33,6 +36,10 @@ export interface MemoryTierOptions {
 }
 
 export interface MemoryTier extends Tier {
+  /** Another instance has stored the user; `version` 0: not known which. */
+  changed(id: UserId, version: number): void;
+  /** Some change may not have been told: everything held must be checked. Cheap, however much is held. */
+  doubt(): void;
   stats(): TierStats;
 }
 
@@ -48,6 +55,8 @@ type Found = ReadonlyMap<UserId, User>;
 /** A question to the tier below, for one user. */
 interface Fill {
   readonly found: Promise<Found>;
+  /** The doubt at the time of the question. */
+  readonly doubt: number;
   /** The user was stored or forgotten after the question: its answer may be old. */
   isOld: boolean;
 }
@@ -62,6 +71,8 @@ class Memory implements MemoryTier {
   readonly #entries = new Entries();
   readonly #absent: LRUCache<UserId, true>;
   readonly #fills = new Map<UserId, Fill>();
+  /** How often everything has been in doubt. */
+  #doubt = 0;
   #hits = 0;
   #misses = 0;
 
@@ -80,7 +91,7 @@ class Memory implements MemoryTier {
 
   held(id: UserId): User | undefined {
     const entry = this.#held.get(id);
-    if (entry === undefined) return undefined;
+    if (entry === undefined || entry.doubt !== this.#doubt) return undefined;
     this.#hits++;
     return this.#entries.userOf(entry);
   }
@@ -104,32 +115,42 @@ class Memory implements MemoryTier {
     // Awaited below, question by question.
     if (missing.length > 0) void this.#ask(missing, this.#below.read(missing), awaited);
     for (const [id, { found }] of awaited) {
-      const user = (await found).get(id);
+      const user = await found.then(
+        (answer) => answer.get(id),
+        (error: unknown) => this.#doubtful(id, error),
+      );
       if (user !== undefined) users.set(id, user);
     }
     return users;
   }
 
   async readFresh(ids: readonly UserId[]): Promise<Found> {
-    this.forget(ids);
+    for (const id of ids) this.#forget(id);
     return this.#ask(ids, this.#below.readFresh(ids), new Map());
   }
 
   stored(users: readonly User[]): void {
-    for (const user of users) {
-      this.#outdate(user.telegramId);
-      this.#keep(user);
-    }
+    for (const user of users) this.#stored(user);
     this.#below.stored(users);
   }
 
   forget(ids: readonly UserId[]): void {
-    for (const id of ids) {
-      this.#outdate(id);
-      this.#held.delete(id);
-      this.#absent.delete(id);
-    }
+    for (const id of ids) this.#forget(id);
     this.#below.forget(ids);
+  }
+
+  changed(id: UserId, version: number): void {
+    if (version === 0) return this.#forget(id);
+    // Whatever its version: once it is out of `fills`, nobody could tell it of the next change.
+    this.#outdate(id);
+    this.#absent.delete(id);
+    const held = this.#held.peek(id);
+    if (held !== undefined && held.version < version) this.#held.delete(id);
+  }
+
+  doubt(): void {
+    this.#doubt++;
+    this.#absent.clear();
   }
 
   stats(): TierStats {
@@ -152,7 +173,7 @@ class Memory implements MemoryTier {
     // Whoever waits for several questions hears of the first that fails; the others' failures are told to their own askers.
     found.catch(() => {});
     for (const id of ids) {
-      const fill = { found, isOld: false };
+      const fill = { found, doubt: this.#doubt, isOld: false };
       own.set(id, fill);
       fills.set(id, fill);
       this.#fills.set(id, fill);
@@ -163,8 +184,9 @@ class Memory implements MemoryTier {
   #filled(id: UserId, fill: Fill, user: User | undefined): void {
     this.#end(id, fill);
     if (fill.isOld) return;
-    if (user === undefined) this.#absent.set(id, true);
-    else this.#keep(user);
+    if (user !== undefined) return this.#keep(user, fill.doubt);
+    this.#held.delete(id);
+    if (fill.doubt === this.#doubt) this.#absent.set(id, true);
   }
 
   #end(id: UserId, fill: Fill): void {
@@ -179,11 +201,39 @@ class Memory implements MemoryTier {
     this.#fills.delete(id);
   }
 
-  #keep(user: User): void {
+  #forget(id: UserId): void {
+    this.#outdate(id);
+    this.#held.delete(id);
+    this.#absent.delete(id);
+  }
+
+  /**
+   * Kept only in the place of what it was made from: if that is gone, another instance may have stored a newer one and said so while this one
+   * was on its way, and it would be said no more.
+   */
+  #stored(user: User): void {
+    const { telegramId: id, version } = user;
+    this.#outdate(id);
+    const before = this.#held.peek(id);
+    if (before?.version === version - 1) return this.#keep(user, before.doubt);
+    if (version === 1 && this.#absent.has(id)) return this.#keep(user, this.#doubt);
+    this.#absent.delete(id);
+    if (before !== undefined && before.version < version) this.#held.delete(id);
+  }
+
+  /** Where nobody can answer, what is in doubt is better than nothing. */
+  #doubtful(id: UserId, error: unknown): User {
+    const entry = this.#held.get(id);
+    if (entry === undefined) throw error;
+    return this.#entries.userOf(entry);
+  }
+
+  #keep(user: User, doubt: number): void {
     const id = user.telegramId;
     const before = this.#held.peek(id);
     if (before !== undefined && before.version > user.version) return;
+    const isSame = before?.version === user.version;
     this.#absent.delete(id);
-    this.#held.set(id, this.#entries.of(user));
+    this.#held.set(id, this.#entries.of(user, isSame ? Math.max(doubt, before.doubt) : doubt));
   }
 }

@@ -6,27 +6,9 @@ import type { Tier } from "../../src/cache/tier.ts";
 import { toUserId, type UserId } from "../../src/ids.ts";
 import type { User } from "../../src/users/user.ts";
 import { FakeClock } from "../support/fake-clock.ts";
+import { userOf } from "../support/users.ts";
 
 const limits = { usersMax: 10, ttlMs: 60_000, absentMs: 5_000, absentMax: 10 };
-
-function user(id: number, version: number): User {
-  return {
-    telegramId: toUserId(id),
-    firstName: "P",
-    referralCode: `code${id}`,
-    points: version,
-    referralCount: 0,
-    isActive: true,
-    isVerified: false,
-    miniappVerified: false,
-    createdAt: 1,
-    updatedAt: version,
-    version,
-    bots: {},
-    referral: { state: "none" },
-    applied: [],
-  };
-}
 
 /** A tier over storage whose answers come when the test says so. */
 function createRig() {
@@ -45,7 +27,14 @@ function createRig() {
     stored.set(changed.telegramId, changed);
     tier.stored([changed]);
   };
-  return { clock, stored, asked, tier, write };
+  /** As after a look at a user that is stored already. */
+  const fill = async (user: User): Promise<void> => {
+    stored.set(user.telegramId, user);
+    const filled = tier.read([user.telegramId]);
+    asked.at(-1)?.answer();
+    await filled;
+  };
+  return { clock, stored, asked, tier, write, fill };
 }
 
 const one = toUserId(1);
@@ -53,7 +42,7 @@ const one = toUserId(1);
 describe("the first tier", () => {
   test("asks once for a user that a thousand want at the same time", async () => {
     const { tier, asked, stored } = createRig();
-    stored.set(one, user(1, 1));
+    stored.set(one, userOf(1, 1));
     const reads = Array.from({ length: 1_000 }, () => tier.read([one]));
     expect(asked.length).toBe(1);
     asked[0]?.answer();
@@ -63,19 +52,73 @@ describe("the first tier", () => {
 
   test("keeps no answer that is older than what was written while it was on its way", async () => {
     const { tier, asked, stored, write } = createRig();
-    stored.set(one, user(1, 1));
+    stored.set(one, userOf(1, 1));
     const early = tier.read([one]);
-    write(user(1, 2));
+    write(userOf(1, 2));
     asked[0]?.answer();
     expect((await early).get(one)?.version).toBe(1);
-    expect(tier.held(one)?.version).toBe(2);
+    expect(tier.held(one)).toBeUndefined();
+  });
+
+  test("keeps what it has stored in the place of what that was made from, and nowhere else", async () => {
+    const { tier, write, fill } = createRig();
+    await fill(userOf(1, 5));
+    write(userOf(1, 6));
+    expect(tier.held(one)?.version).toBe(6);
+    // Told of 8 while 7 was on its way back from storage.
+    tier.changed(one, 8);
+    tier.stored([userOf(1, 7)]);
+    expect(tier.held(one)).toBeUndefined();
+    await fill(userOf(1, 8));
+    tier.changed(one, 0);
+    tier.stored([userOf(1, 9)]);
+    expect(tier.held(one)).toBeUndefined();
+  });
+
+  test("drops what another instance has replaced, and no answer on its way survives that either", async () => {
+    const { tier, asked, stored, fill } = createRig();
+    await fill(userOf(1, 5));
+    tier.changed(one, 5);
+    expect(tier.held(one)?.version).toBe(5);
+    tier.changed(one, 6);
+    expect(tier.held(one)).toBeUndefined();
+    const early = tier.read([one]);
+    tier.changed(one, 6);
+    tier.changed(one, 0);
+    stored.set(one, userOf(1, 7));
+    const late = tier.read([one]);
+    asked.at(-1)?.answer();
+    expect((await late).get(one)?.version).toBe(7);
+    asked.at(-2)?.answer();
+    await early;
+    expect(tier.held(one)?.version).toBe(7);
+  });
+
+  test("asks below for what is in doubt, keeps what was asked for since, and serves the rest while nobody can answer", async () => {
+    const { tier, asked, stored, fill } = createRig();
+    const two = toUserId(2);
+    await fill(userOf(1, 5));
+    const early = tier.read([two]);
+    tier.doubt();
+    stored.set(two, userOf(2, 1));
+    asked.at(-1)?.answer();
+    await early;
+    expect([tier.held(one), tier.held(two)]).toEqual([undefined, undefined]);
+    const failing = tier.read([one]);
+    asked.at(-1)?.fail();
+    expect((await failing).get(one)?.version).toBe(5);
+    stored.set(one, userOf(1, 6));
+    const checked = tier.read([one]);
+    asked.at(-1)?.answer();
+    await checked;
+    expect(tier.held(one)?.version).toBe(6);
   });
 
   test("asks anew after a user was forgotten, although an answer is on its way", async () => {
     const { tier, asked, stored } = createRig();
-    stored.set(one, user(1, 1));
+    stored.set(one, userOf(1, 1));
     const early = tier.read([one]);
-    stored.set(one, user(1, 2));
+    stored.set(one, userOf(1, 2));
     tier.forget([one]);
     const late = tier.read([one]);
     expect(asked.length).toBe(2);
@@ -98,7 +141,7 @@ describe("the first tier", () => {
     expect(asked.length).toBe(2);
     asked[1]?.answer();
     await again;
-    write(user(1, 1));
+    write(userOf(1, 1));
     expect((await tier.read([one])).get(one)?.version).toBe(1);
   });
 
@@ -118,27 +161,28 @@ describe("the first tier", () => {
   });
 
   test("forgets a user that was not written for its life time", async () => {
-    const { tier, clock, write } = createRig();
-    write(user(1, 1));
+    const { tier, clock, fill } = createRig();
+    await fill(userOf(1, 1));
     await clock.advance(59_000);
     expect(tier.held(one)).toBeDefined();
     await clock.advance(3_000);
     expect(tier.held(one)).toBeUndefined();
   });
 
-  test("answers the same user when it has been packed meanwhile", () => {
+  test("answers the same user when it has been packed meanwhile", async () => {
+    const read: Tier["read"] = async (ids) => new Map(ids.map((id) => [id, userOf(id, id)]));
     const wide = createMemoryTier({
-      below: createRig().tier,
+      below: { held: () => undefined, read, readFresh: read, stored: () => {}, forget: () => {} },
       clock: new FakeClock(),
       limits: { ...limits, usersMax: 5_000 },
     });
-    for (let id = 1; id <= 5_000; id++) wide.stored([user(id, id)]);
-    for (const id of [1, 2_500, 5_000, 1, 2_500]) expect(wide.held(toUserId(id))).toEqual(user(id, id));
+    for (let id = 1; id <= 5_000; id++) await wide.read([toUserId(id)]);
+    for (const id of [1, 2_500, 5_000, 1, 2_500]) expect(wide.held(toUserId(id))).toEqual(userOf(id, id));
   });
 
-  test("holds no more users than it may", () => {
-    const { tier, write } = createRig();
-    for (let id = 1; id <= 100; id++) write(user(id, 1));
+  test("holds no more users than it may", async () => {
+    const { tier, fill } = createRig();
+    for (let id = 1; id <= 100; id++) await fill(userOf(id, 1));
     expect(tier.stats().users).toBe(10);
   });
 
@@ -154,7 +198,7 @@ describe("the first tier", () => {
         let answered = 0;
         for (const { id, act } of steps) {
           const key = toUserId(id);
-          const next = user(id, (stored.get(key)?.version ?? 0) + 1);
+          const next = userOf(id, (stored.get(key)?.version ?? 0) + 1);
           if (act === "read") waiting.push(tier.read([key]).catch(() => {}));
           if (act === "fresh") waiting.push(tier.readFresh([key]).catch(() => {}));
           if (act === "write") write(next);
@@ -185,7 +229,7 @@ test("reads that come together are one question to storage, or each its own wher
     const store = {
       read: async (ids: readonly UserId[]) => {
         questions.push(ids);
-        return new Map(ids.map((id) => [id, user(id, 1)]));
+        return new Map(ids.map((id) => [id, userOf(id, 1)]));
       },
     };
     const tier = createStorageTier({ store, group, readMaxUsers: 100 });

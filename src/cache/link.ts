@@ -1,0 +1,290 @@
+/**
+ * One instance's link to the server of the second tier: whether it can be asked, whether what it holds can be believed, what has been
+ * told to it, what is heard from the other instances.
+ *
+ *     each second a beat ──► the generation ──► what is owed is paid ──► the breaker closes
+ *     told ──► written and published in one step
+ *         └──► failed, or the breaker is open ──► owed
+ */
+import type { Clock, Timer } from "../clock.ts";
+import type { UserId } from "../ids.ts";
+import { Debts } from "./debts.ts";
+import { groupCalls } from "./grouping.ts";
+import { Hearing } from "./hearing.ts";
+import { beatText, changedText, leftText, readMessage, type Message } from "./messages.ts";
+import type { CacheServer, Change } from "./server.ts";
+
+export interface LinkOptions {
+  readonly server: CacheServer;
+  readonly clock: Clock;
+  /** Lower-case letters and digits, never used before. */
+  readonly newName: () => string;
+  readonly limits: LinkLimits;
+  readonly events: LinkEvents;
+}
+
+export interface LinkLimits {
+  /** Time between two beats, ms. */
+  readonly beatMs: number;
+  /** Silence after which nothing is believed any more, ms. */
+  readonly silentMs: number;
+  /** Failures in a row that open the breaker. */
+  readonly failuresMax: number;
+  /** Users owed that are remembered one by one. */
+  readonly debtsMax: number;
+  /** Users in one call. */
+  readonly groupMaxUsers: number;
+  /** Other instances remembered. */
+  readonly sendersMax: number;
+}
+
+export interface LinkEvents {
+  /** A user has another version now; 0: not known which. */
+  readonly onChanged: (id: UserId, version: number) => void;
+  /** Some of what was said may not have been heard: what the first tier holds may be old. */
+  readonly onDoubt: () => void;
+  readonly onState: (state: BreakerState, error: unknown) => void;
+}
+
+/** `open`: nobody asks the server but the beat. */
+export type BreakerState = "closed" | "open";
+
+/** Counts since the start. */
+export interface LinkStats {
+  /** Calls to the server that failed. */
+  readonly failures: number;
+  /** Times that something said may not have been heard. */
+  readonly doubts: number;
+  /** Users whose change the server has not been told. */
+  readonly owed: number;
+  readonly breaker: BreakerState;
+}
+
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #sender: string;
+  readonly #hearing: Hearing;
+  readonly #debts: Debts;
+  readonly #write: (changes: readonly Change[]) => Promise<readonly Change[]>;
+  readonly #flying = new Set<Promise<unknown>>();
+  /** Of the last message; they go out in this order. */
+  #number = 0;
+  #generation = "";
+  #beatenAt = -Infinity;
+  #beating: Promise<void> | undefined;
+  #beatAgain = false;
+  #timer: Timer | undefined;
+  #breaker: BreakerState = "closed";
+  #failuresInRow = 0;
+  #failures = 0;
+  #doubts = 0;
+
+  constructor(options: LinkOptions) {
+    const { clock, limits, newName } = options;
+    this.#options = options;
+    this.#sender = newName();
+    this.#hearing = new Hearing({ clock, own: this.#sender, ...limits });
+    this.#debts = new Debts(limits.debtsMax);
+    this.#write = groupCalls((changes) => this.#publish(changes), limits.groupMaxUsers);
+  }
+
+  /** As known here; "" where there is none. */
+  get generation(): string {
+    return this.#generation;
+  }
+
+  /** Whether what the server holds can be believed at all. */
+  get isBelieved(): boolean {
+    return this.#breaker === "closed" && this.#generation !== "" && this.#isBeating();
+  }
+
+  /** Begins to beat and to listen. */
+  start(): void {
+    this.#options.server.listen({
+      onListening: () => {
+        this.#hearing.begin();
+        this.#doubt();
+      },
+      onMessage: (text) => this.#onMessage(readMessage(text)),
+    });
+    this.#tick();
+  }
+
+  /** The server may hold something old of this user. */
+  owes(id: UserId): boolean {
+    return this.#debts.has(id);
+  }
+
+  /** Undefined where the call failed, or the breaker is open. Never rejects. */
+  async ask<T>(call: () => Promise<T>): Promise<T | undefined> {
+    if (this.#breaker === "open") return undefined;
+    // Counted by `counted`, once for all who asked together.
+    return call().catch(() => undefined);
+  }
+
+  /** Every call to the server goes through here. */
+  async counted<T>(call: () => Promise<T>): Promise<T> {
+    try {
+      const answer = await call();
+      if (this.#breaker === "closed") this.#failuresInRow = 0;
+      return answer;
+    } catch (error) {
+      this.#failures++;
+      this.#failuresInRow++;
+      if (this.#failuresInRow >= this.#options.limits.failuresMax) this.#switch("open", error);
+      throw error;
+    }
+  }
+
+  /** Brings it to the server and to the other instances, at once or as soon as that is possible. */
+  tell(changes: readonly Change[]): void {
+    if (changes.length === 0) return;
+    if (this.#breaker === "open") return this.#debts.owe(changes.map(({ id }) => id));
+    this.fly(
+      this.#write(changes).catch(() => {
+        this.#debts.owe(changes.map(({ id }) => id));
+      }),
+    );
+  }
+
+  /** Waited for before the end. */
+  fly(flight: Promise<unknown>): void {
+    const flying = flight.finally(() => this.#flying.delete(flying));
+    this.#flying.add(flying);
+  }
+
+  /** The generation that somebody told of: where it is another one, it is asked for. Only the answers to beats come in the order in which it changes. */
+  hears(generation: string): void {
+    if (generation !== this.#generation) void this.#beat();
+  }
+
+  stats(): LinkStats {
+    return { failures: this.#failures, doubts: this.#doubts, owed: this.#debts.size, breaker: this.#breaker };
+  }
+
+  /** Says goodbye, unless something is owed. */
+  async stop(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    await this.#beating;
+    await Promise.all(this.#flying);
+    const { server } = this.#options;
+    // Whoever owes leaves in silence: then the others believe nothing of what stands there.
+    if (this.#breaker === "closed" && (await this.#payDebts())) {
+      await this.ask(() => this.counted(() => server.leave(this.#sender, leftText(this.#sender, ++this.#number))));
+    }
+    await server.stop();
+  }
+
+  #isBeating(): boolean {
+    return this.#options.clock.monotonic() - this.#beatenAt <= this.#options.limits.silentMs;
+  }
+
+  async #publish(changes: readonly Change[]): Promise<readonly Change[]> {
+    const told = changes.map(({ id, version }) => [id, version] as const);
+    const text = changedText(this.#sender, ++this.#number, told);
+    await this.counted(() => this.#options.server.write(changes, text));
+    return changes;
+  }
+
+  #switch(to: BreakerState, error: unknown): void {
+    if (this.#breaker === to) return;
+    this.#breaker = to;
+    this.#options.events.onState(to, error);
+  }
+
+  #tick(): void {
+    const { clock, limits } = this.#options;
+    this.#timer = clock.setTimer(() => this.#tick(), limits.beatMs);
+    void this.#beat();
+    this.#listenForSilence();
+  }
+
+  #listenForSilence(): void {
+    // Where the server does not answer there is nothing to check against: that is done when it is back.
+    if (!this.isBelieved) return;
+    if (this.#hearing.isDeaf()) {
+      this.#doubt();
+      this.#options.server.relisten();
+    } else if (this.#hearing.someoneIsSilent()) this.#doubt();
+  }
+
+  /** One at a time; who asks meanwhile gets another one behind it. Never rejects. */
+  #beat(): Promise<void> {
+    if (this.#beating !== undefined) {
+      this.#beatAgain = true;
+      return this.#beating;
+    }
+    this.#beating = this.#beatOnce()
+      // Counted.
+      .catch(() => {})
+      .finally(() => {
+        this.#beating = undefined;
+        if (!this.#beatAgain || this.#timer === undefined) return;
+        this.#beatAgain = false;
+        void this.#beat();
+      });
+    return this.#beating;
+  }
+
+  async #beatOnce(): Promise<void> {
+    const { server, clock, newName } = this.#options;
+    const { overflow } = this.#debts;
+    const candidate = newName();
+    const beat = {
+      sender: this.#sender,
+      message: beatText(this.#sender, ++this.#number),
+      candidate,
+      replaces: overflow === 0 ? undefined : this.#generation,
+    };
+    const generation = await this.counted(() => server.beat(beat));
+    // One that somebody else has made may be older than the debt.
+    if (overflow !== 0 && generation === candidate) this.#debts.payOverflow(overflow);
+    const wasAway = !this.#isBeating();
+    const isNew = generation !== this.#generation;
+    this.#beatenAt = clock.monotonic();
+    this.#generation = generation;
+    if (wasAway) this.#hearing.begin();
+    if (isNew || wasAway) this.#doubt();
+    if (!(await this.#payDebts()) || this.#breaker === "closed") return;
+    this.#failuresInRow = 0;
+    this.#switch("closed", undefined);
+    // What the others said meanwhile may not have been heard.
+    this.#doubt();
+  }
+
+  /** Whether nothing is owed now. */
+  async #payDebts(): Promise<boolean> {
+    while (!this.#debts.isEmpty) {
+      const owed = this.#debts.some(this.#options.limits.groupMaxUsers);
+      if (owed.length === 0) return false;
+      try {
+        await this.#publish(owed.map(([id]) => ({ id, version: 0, row: "" })));
+      } catch {
+        return false; // Counted.
+      }
+      this.#debts.pay(owed);
+    }
+    return true;
+  }
+
+  #onMessage(message: Message | undefined): void {
+    if (message === undefined) return;
+    if (!this.#hearing.hears(message)) this.#doubt();
+    switch (message.kind) {
+      case "changed":
+        for (const [id, version] of message.users) this.#options.events.onChanged(id, version);
+        return;
+      case "beat":
+        if (message.sender !== this.#sender) this.hears(message.generation);
+        return;
+      case "left":
+        return;
+    }
+  }
+
+  #doubt(): void {
+    this.#doubts++;
+    this.#options.events.onDoubt();
+  }
+}

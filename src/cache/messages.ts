@@ -1,0 +1,52 @@
+/** What instances tell each other about users that changed: numbered by sender, so that a lost message is noticed. */
+import { toUserId, type UserId } from "../ids.ts";
+
+export type Message =
+  | { readonly kind: "changed"; readonly sender: string; readonly number: number; readonly users: readonly Changed[] }
+  | { readonly kind: "beat"; readonly sender: string; readonly number: number; readonly generation: string }
+  | { readonly kind: "left"; readonly sender: string; readonly number: number };
+
+/** `version` 0: not known. */
+export type Changed = readonly [id: UserId, version: number];
+
+export function changedText(sender: string, number: number, users: readonly Changed[]): string {
+  return `${sender} ${number} changed ${users.map(([id, version]) => `${id} ${version}`).join(" ")}`;
+}
+
+/** The server writes the generation behind it. */
+export function beatText(sender: string, number: number): string {
+  return `${sender} ${number} beat `;
+}
+
+export function leftText(sender: string, number: number): string {
+  return `${sender} ${number} left`;
+}
+
+/** Undefined where it is none of ours. */
+export function readMessage(text: string): Message | undefined {
+  const [sender = "", count = "", kind, ...rest] = text.split(" ");
+  const number = Number(count);
+  if (!/^[a-z0-9]+$/.test(sender) || !Number.isSafeInteger(number) || number < 1) return undefined;
+  switch (kind) {
+    case "beat":
+      return { kind, sender, number, generation: rest[0] ?? "" };
+    case "left":
+      return { kind, sender, number };
+    case "changed": {
+      const users = changedIn(rest);
+      return users === undefined ? undefined : { kind, sender, number, users };
+    }
+    default:
+      return undefined;
+  }
+}
+
+function changedIn(words: readonly string[]): readonly Changed[] | undefined {
+  const users: Changed[] = [];
+  for (let at = 0; at < words.length; at += 2) {
+    const [id, version] = [Number(words[at]), Number(words[at + 1])];
+    if (!Number.isSafeInteger(id) || !Number.isSafeInteger(version)) return undefined;
+    users.push([toUserId(id), version]);
+  }
+  return users;
+}
