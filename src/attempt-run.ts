@@ -6,7 +6,8 @@
  *
  * How this goes wrong, and what answers it: a handler that never ends → the deadline; a handler that ends while a call it did not
  * await is open → `over` waits for the call, and an outage or a shutdown that cuts it short counts as the handler's own end; a handler
- * that fails after a call of it met an outage, whatever it throws and also by its deadline → the outage counts as its end; a call that
+ * that fails after a call of it met an outage, whatever it throws and also by its deadline → the outage counts as its end; a
+ * deadline that finds it waiting for storage, most of its time → an outage as well; a call that
  * ends after the revocation → remembered, then rejected; a handler that goes on after its revocation → each further effect is rejected
  * before it starts.
  */
@@ -74,6 +75,9 @@ export class AttemptRun implements Attempt {
   private calls = 0;
   private inFlight = 0;
   private answers = 0;
+  /** On their way to storage, and since when there is one; monotonic ms. */
+  private storageCalls = 0;
+  private storageSince = 0;
   private end: AttemptEnd | undefined;
   /** With what the first call ended that met an outage. */
   private outage: unknown;
@@ -113,6 +117,9 @@ export class AttemptRun implements Attempt {
 
   /** Gives the attempt up: no effect starts any more. Over when those in flight have ended. */
   revoke(by: Revoker): void {
+    if (by === "deadline" && this.waitedForStorage()) {
+      this.outage ??= new Fault("unavailable", "the storage did not answer within the time that a handler has");
+    }
     this.replaceReturn({ kind: "revoked", by });
     this.ended({ kind: "revoked", by });
   }
@@ -122,8 +129,26 @@ export class AttemptRun implements Attempt {
     return this.pausedAt === undefined && this.end === undefined && atMs - this.startedAt >= maxMs;
   }
 
-  effect<T>(run: () => Promise<T>): Promise<T> {
-    return this.take(run, "telegram");
+  async effect<T>(run: () => Promise<T>, answerer: Answerer = "telegram"): Promise<T> {
+    if (this.revoked) throw this.revocation();
+    this.inFlight++;
+    if (answerer === "storage" && this.storageCalls++ === 0) this.storageSince = this.rules.monotonic();
+    try {
+      const result = await run();
+      if (answerer === "telegram") this.answers++;
+      if (this.revoked) throw this.revocation();
+      return result;
+    } catch (error) {
+      const fault = faultOf(error);
+      if (fault === undefined || !isOutage(fault)) throw error;
+      if (fault.code !== "attempt_revoked") this.outage ??= error;
+      this.replaceReturn({ kind: "threw", error });
+      throw this.revoked && fault.code !== "attempt_revoked" ? this.revocation() : error;
+    } finally {
+      if (answerer === "storage") this.storageCalls--;
+      this.inFlight--;
+      if (this.inFlight === 0 && this.end !== undefined) this.close();
+    }
   }
 
   async send<T extends SendAnswer>(
@@ -140,7 +165,7 @@ export class AttemptRun implements Attempt {
       this.rules.onRemembered();
       return { ok: true, result: before.result };
     }
-    return this.take(async () => {
+    return this.effect(async () => {
       const answer = await run(call);
       if (answer.ok) (this.finished ??= []).push({ call, method, payload, result: answer.result });
       return answer;
@@ -187,26 +212,6 @@ export class AttemptRun implements Attempt {
     return [...this.earlier.filter((send) => !replaced.has(send.call)), ...fresh].sort((a, b) => a.call - b.call);
   }
 
-  private async take<T>(run: () => Promise<T>, answerer: Answerer): Promise<T> {
-    if (this.revoked) throw this.revocation();
-    this.inFlight++;
-    try {
-      const result = await run();
-      if (answerer === "telegram") this.answers++;
-      if (this.revoked) throw this.revocation();
-      return result;
-    } catch (error) {
-      const fault = faultOf(error);
-      if (fault === undefined || !isOutage(fault)) throw error;
-      if (fault.code !== "attempt_revoked") this.outage ??= error;
-      this.replaceReturn({ kind: "threw", error });
-      throw this.revoked && fault.code !== "attempt_revoked" ? this.revocation() : error;
-    } finally {
-      this.inFlight--;
-      if (this.inFlight === 0 && this.end !== undefined) this.close();
-    }
-  }
-
   private ended(end: AttemptEnd): void {
     if (this.end !== undefined) return;
     this.end = end;
@@ -238,6 +243,12 @@ export class AttemptRun implements Attempt {
     if (!isFault || this.outage === undefined) return end;
     const fault = end.kind === "threw" ? faultOf(end.error) : undefined;
     return fault !== undefined && isOutage(fault) ? end : { kind: "threw", error: this.outage };
+  }
+
+  /** One wait for it took most of the time so far. A handler that asks it again and again without end is at fault itself. */
+  private waitedForStorage(): boolean {
+    const now = this.rules.monotonic();
+    return this.storageCalls > 0 && (now - this.storageSince) * 2 > now - this.startedAt;
   }
 
   private hashOf(method: string, payload: Payload): string {

@@ -27,7 +27,7 @@ export interface Attempt {
    * Runs one effect. Rejects with `attempt_revoked` before it starts, and also after it ended where the attempt was revoked meanwhile
    * (its result is still remembered). The lane does not go on before every effect begun has ended, so `run` must end by itself.
    */
-  effect<T>(run: () => Promise<T>): Promise<T>;
+  effect<T>(run: () => Promise<T>, answerer?: Answerer): Promise<T>;
   /**
    * As `effect`, for a call that sends or changes something at Telegram: the same call of an earlier attempt that finished (same
    * place in the order of calls, same method and payload) is not made again, its result is answered instead.

@@ -268,3 +268,30 @@ test("a call finds the attempt of its own handler, through every await, and none
   };
   expect(await Promise.all([scope.run(one, inside), scope.run(two, inside), inside()])).toEqual([one, two, undefined]);
 });
+
+test("a deadline that finds the attempt waiting for storage, most of its time, is an outage", async () => {
+  const { run, ends, time, begin } = attempt();
+  const answered = Promise.withResolvers<void>();
+  begin(() => run.effect(() => answered.promise, "storage"));
+  time.ms = 30_000;
+  run.revoke("deadline");
+  answered.resolve();
+  await settled();
+  expect(ends).toEqual([{ kind: "threw", error: expect.objectContaining({ code: "unavailable" }) as Error }]);
+});
+
+test("a deadline that finds the attempt waiting for storage for a moment is the handler's fault", async () => {
+  const { run, ends, time, begin } = attempt();
+  const answered = Promise.withResolvers<void>();
+  begin(async () => {
+    await run.effect(() => Promise.resolve(), "storage");
+    time.ms = 16_000;
+    await run.effect(() => answered.promise, "storage");
+  });
+  await settled();
+  time.ms = 30_000;
+  run.revoke("deadline");
+  answered.resolve();
+  await settled();
+  expect(ends).toEqual([{ kind: "revoked", by: "deadline" }]);
+});

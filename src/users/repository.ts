@@ -74,11 +74,11 @@ class StoredUsers implements Repository {
 
   async get(id: UserId): Promise<User | undefined> {
     const { tier } = this.#options;
-    return tier.held(id) ?? (await tier.read([id])).get(id);
+    return tier.held(id) ?? (await this.#read(async () => (await tier.read([id])).get(id)));
   }
 
   async byReferralCode(code: string): Promise<User | undefined> {
-    const id = await this.#options.codes.read(code);
+    const id = await this.#read(() => this.#options.codes.read(code));
     return id === undefined ? undefined : this.get(id);
   }
 
@@ -102,7 +102,13 @@ class StoredUsers implements Repository {
   }
 
   leaderboard(): Promise<Leaderboard> {
-    return this.#standings.leaderboard();
+    return this.#read(() => this.#standings.leaderboard());
+  }
+
+  /** Within an attempt, so that an outage is known for one whatever the handler makes of it. */
+  #read<T>(read: () => Promise<T>): Promise<T> {
+    const attempt = this.#options.scope.current();
+    return attempt === undefined ? read() : attempt.effect(read, "storage");
   }
 
   async #perform(
