@@ -58,6 +58,8 @@ export const limits = {
     pageCacheKiB: 64 * 1024,
     /** Wait between two tries to write while the store is lost, ms. */
     probeMs: 500,
+    /** A call that is not answered after this means that the disk stands still: `/ready` begins to count, ms. */
+    answerMaxMs: 5_000,
     /** Damaged users that are told in the log, each once; of more of them, it is not the single ones that have to be looked at. */
     damagedToldMax: 100,
   },

@@ -49,7 +49,7 @@ const parts: Readonly<Record<string, Part>> = {
 
   leases: { files: ["src/leases/*.ts"], uses: [...ground, "leases port"] },
   /** What the files of SQLite share: their format, their damage, the thread that owns one. */
-  sqlite: { files: ["src/sqlite/*.ts"], uses: ["faults"] },
+  sqlite: { files: ["src/sqlite/*.ts"], uses: ["clock", "faults"] },
   inbox: { files: ["src/inbox/*.ts"], uses: [...ground, "sqlite", "inbox port", "leases port"] },
   users: { files: ["src/users/*.ts"], uses: [...ground, "attempts", "domain", "storage port", "cache port"] },
   cache: { files: ["src/cache/*.ts"], uses: [...ground, "domain", "storage port", "cache port"] },

@@ -1,10 +1,14 @@
-/** The users of a single process: SQLite in a worker thread, so that no fsync ever blocks the event loop. */
+/**
+ * The users of a single process: SQLite in a worker thread, so that no fsync ever blocks the event loop. Longer than other files: every method of the
+ * port, and the one way in which each of them may fail.
+ */
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock, Timer } from "../clock.ts";
 import { Fault } from "../faults.ts";
 import { type BotId, toUserId, type UserId } from "../ids.ts";
 import type { Log } from "../log.ts";
+import { StallWatch } from "../sqlite/stall-watch.ts";
 import { startThread, type Thread } from "../sqlite/thread.ts";
 import { createUserCheck, invalidUser, type UserCheck } from "../users/check-user.ts";
 import type { User } from "../users/user.ts";
@@ -32,6 +36,8 @@ export interface SqliteUserLimits {
   readonly pageCacheKiB: number;
   /** Time between two tries to write while the store is lost, ms. */
   readonly probeMs: number;
+  /** A call that takes longer means that the disk stands still: the store counts as lost, ms. */
+  readonly answerMaxMs: number;
   /** Damaged users that are told. */
   readonly damagedToldMax: number;
 }
@@ -63,6 +69,7 @@ class SqliteUserStore implements UserStore {
   readonly #check: UserCheck = createUserCheck();
   readonly #damaged: Damaged;
   readonly #listeners = new Set<(state: StoreState) => void>();
+  readonly #stalls: StallWatch;
   #state: StoreState = "ok";
   #probing: Timer | undefined;
   #stopped: Promise<void> | undefined;
@@ -72,6 +79,9 @@ class SqliteUserStore implements UserStore {
     this.#thread = thread;
     this.#options = options;
     this.#damaged = new Damaged({ log: options.log, toldMax: options.limits.damagedToldMax });
+    const { answerMaxMs } = options.limits;
+    const onStall = (): void => this.#lose(new Error(`no answer within ${answerMaxMs} ms: the disk stands still`));
+    this.#stalls = new StallWatch({ clock: options.clock, answerMaxMs, onStall });
     void thread.broken.then((reason) => this.#break(reason)); // Never rejects.
   }
 
@@ -137,6 +147,7 @@ class SqliteUserStore implements UserStore {
   async #close(): Promise<void> {
     this.#listeners.clear();
     this.#probing?.cancel();
+    this.#stalls.stop();
     try {
       // Answered after all that was asked before.
       if (!this.#isBroken) await this.#thread.ask("close");
@@ -150,6 +161,7 @@ class SqliteUserStore implements UserStore {
     ...given: Parameters<Calls[Call]>
   ): Promise<ReturnType<Calls[Call]>> {
     if (this.#stopped !== undefined) throw new Fault("unavailable", "the users are closed");
+    this.#stalls.asked();
     try {
       const result = await this.#thread.ask<ReturnType<Calls[Call]>>(call, ...given);
       if (this.#state === "lost" && writing.has(call)) this.#found();
@@ -162,6 +174,8 @@ class SqliteUserStore implements UserStore {
       // The thread may have died behind a commit that took effect.
       const effect = this.#isBroken && writing.has(call) ? "unknown" : "not_done";
       throw new Fault("unavailable", message, { cause: error, effect });
+    } finally {
+      this.#stalls.answered();
     }
   }
 

@@ -75,6 +75,19 @@ describe("a slow disk", () => {
     return longest;
   }
 
+  test("that stands still is told as a loss, ends nothing, and is found again with the next answer", async () => {
+    await withFolder(async (folder) => {
+      const limits = { ...common.limits, answerMaxMs: 50 };
+      const store = await createSqliteUserStore({ ...common, limits, dataDir: folder, fsyncDelayMs: 400 });
+      const states: string[] = [];
+      store.onState((state) => states.push(state));
+      const writing = store.write([{ user: newUser(1), before: undefined }], "writer");
+      expect(await writing).toEqual(["stored"]);
+      expect(states).toEqual(["lost", "ok"]);
+      await store.stop();
+    });
+  });
+
   test("that takes 50 ms for an fsync holds no timer of the event loop up", async () => {
     // The machine may be busy: the best of a few tries counts.
     let best = Infinity;
