@@ -1,7 +1,17 @@
 /** Users in memory, for tests and simulations: every effect happens in one synchronous step, within the call that asks for it. */
 import type { BotId, UserId } from "../ids.ts";
 import { isActiveIn, type User } from "../users/user.ts";
-import type { Page, PointsBucket, Rewarded, Standing, StoreState, UserStore, Write, Written } from "./store.ts";
+import type {
+  Page,
+  PointsBucket,
+  ReferralPage,
+  Rewarded,
+  Standing,
+  StoreState,
+  UserStore,
+  Write,
+  Written,
+} from "./store.ts";
 
 export interface MemoryUserStore extends UserStore {
   /** What is stored, for whoever judges it. */
@@ -50,12 +60,9 @@ class MemoryUsers implements MemoryUserStore {
     );
   }
 
-  async referralsOf(
-    referrer: UserId,
-    { before = Infinity, max }: { readonly before?: number; readonly max: number },
-  ): Promise<readonly User[]> {
-    return this.#where((user) => user.referredBy === referrer && user.createdAt < before)
-      .sort((a, b) => b.createdAt - a.createdAt || b.telegramId - a.telegramId)
+  async referralsOf(referrer: UserId, { after, max }: ReferralPage): Promise<readonly User[]> {
+    return this.#where((user) => user.referredBy === referrer && (after === undefined || newestFirst(after, user) < 0))
+      .sort(newestFirst)
       .slice(0, max);
   }
 
@@ -133,4 +140,8 @@ class MemoryUsers implements MemoryUserStore {
     });
     return { referee, end: "paid", referrer: referrer.telegramId };
   }
+}
+
+function newestFirst(a: Pick<User, "createdAt" | "telegramId">, b: Pick<User, "createdAt" | "telegramId">): number {
+  return b.createdAt - a.createdAt || b.telegramId - a.telegramId;
 }

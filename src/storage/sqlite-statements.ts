@@ -11,7 +11,7 @@ export const statements = {
   byCode: `${document} WHERE code = ?`,
   byWallet: `${document} WHERE wallet = ?`,
   byDevice: `${document} WHERE device = ? AND ip = ? ORDER BY id LIMIT ?`,
-  referrals: `${document} WHERE referred_by = ? AND created_at < ? ORDER BY created_at DESC, id DESC LIMIT ?`,
+  referrals: `${document} WHERE referred_by = ? AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?`,
   leaderboard: `${document} WHERE is_active = 1 ORDER BY points DESC, id LIMIT ?`,
   histogram: "SELECT points, users FROM histogram ORDER BY points",
   active: "SELECT user FROM members WHERE bot = ? AND user > ? ORDER BY user LIMIT ?",

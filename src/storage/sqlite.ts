@@ -16,7 +16,17 @@ import { Damaged } from "./damaged.ts";
 import type { Calls } from "./sqlite-protocol.ts";
 import { type Cell, documentSeparator, keyOf } from "./sqlite-rows.ts";
 import { textOf } from "./sqlite-writes.ts";
-import type { Page, PointsBucket, Rewarded, Standing, StoreState, UserStore, Write, Written } from "./store.ts";
+import type {
+  Page,
+  PointsBucket,
+  ReferralPage,
+  Rewarded,
+  Standing,
+  StoreState,
+  UserStore,
+  Write,
+  Written,
+} from "./store.ts";
 
 export interface SqliteUserStoreOptions {
   readonly dataDir: string;
@@ -110,11 +120,9 @@ class SqliteUserStore implements UserStore {
     return this.#list("byDevice", [keyOf(deviceFingerprint), keyOf(ipAddress)], max);
   }
 
-  async referralsOf(
-    referrer: UserId,
-    { before = Number.MAX_SAFE_INTEGER, max }: { readonly before?: number; readonly max: number },
-  ): Promise<readonly User[]> {
-    return this.#list("referrals", [referrer, before], max);
+  async referralsOf(referrer: UserId, { after, max }: ReferralPage): Promise<readonly User[]> {
+    const { createdAt, telegramId } = after ?? { createdAt: Number.MAX_SAFE_INTEGER, telegramId: 0 };
+    return this.#list("referrals", [referrer, createdAt, telegramId], max);
   }
 
   async leaderboard(max: number): Promise<readonly Standing[]> {

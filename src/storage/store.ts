@@ -49,6 +49,12 @@ export interface Page {
   readonly max: number;
 }
 
+export interface ReferralPage {
+  /** Behind this one; absent: from the beginning. By id as well, because all who came in one batch were created at the same time. */
+  readonly after?: Pick<User, "createdAt" | "telegramId">;
+  readonly max: number;
+}
+
 export interface UserStore {
   /** Users that do not exist are absent. */
   read(ids: readonly UserId[]): Promise<ReadonlyMap<UserId, User>>;
@@ -66,8 +72,8 @@ export interface UserStore {
   byWallet(address: string): Promise<User | undefined>;
   /** By device and address; at most `max`. */
   byDevice(deviceFingerprint: string, ipAddress: string, max: number): Promise<readonly User[]>;
-  /** Users that `referrer` brought, the newest first. `before`: created before, wall-clock ms. */
-  referralsOf(referrer: UserId, options: { readonly before?: number; readonly max: number }): Promise<readonly User[]>;
+  /** Users that `referrer` brought, the newest first, with equal times the higher id first. */
+  referralsOf(referrer: UserId, page: ReferralPage): Promise<readonly User[]>;
   /** Active users with the most points, at most `max`; with equal points the lower id first. */
   leaderboard(max: number): Promise<readonly Standing[]>;
   /** Active users by points, in rising `from`; empty buckets may be absent. */
