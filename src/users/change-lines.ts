@@ -33,8 +33,6 @@ export interface Line {
   /** In a group on its way, or waiting after a conflict. */
   isBusy: boolean;
   conflicts: number;
-  /** A reward has changed the user while a group was on its way: what that stored may be old. */
-  isOvertaken: boolean;
   /** The document in the tiers is known to be old. */
   isStale: boolean;
   /** Operations still to be folded one at a time. */

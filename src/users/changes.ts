@@ -65,19 +65,11 @@ export class Changes {
     }
     return new Promise((resolve, reject) => {
       this.#pending++;
-      const line = this.#lines.get(id) ?? newLine(id);
+      const line = this.#lines.get(id) ?? { id, pending: [], isBusy: false, conflicts: 0, isStale: false, single: 0 };
       this.#lines.set(id, line);
       line.pending.push({ ...operation, isTaken: false, resolve, reject });
       this.#wake(line);
     });
-  }
-
-  /** These were changed in storage by somebody else: their writes on the way may be answered after that, and hold older documents. */
-  overtaken(ids: readonly UserId[]): void {
-    for (const id of ids) {
-      const line = this.#lines.get(id);
-      if (line?.isBusy === true) line.isOvertaken = true;
-    }
   }
 
   /** Writes what waits; resolves when nothing does. */
@@ -159,8 +151,7 @@ export class Changes {
     const { tier, limits } = this.#options;
     switch (end) {
       case "stored":
-        if (line.isOvertaken) tier.forget([line.id]);
-        else if (user !== undefined) tier.stored([user]);
+        if (user !== undefined) tier.stored([user]);
         line.conflicts = 0;
         line.isStale = false;
         this.#settle(line, operations);
@@ -224,7 +215,6 @@ export class Changes {
 
   #release(line: Line): void {
     line.isBusy = false;
-    line.isOvertaken = false;
     if (line.pending.length === 0) this.#lines.delete(line.id);
     else this.#wake(line);
     this.#checkIdle();
@@ -233,10 +223,6 @@ export class Changes {
   #checkIdle(): void {
     if (this.#pending === 0 && this.#flights === 0) this.#onIdle?.();
   }
-}
-
-function newLine(id: UserId): Line {
-  return { id, pending: [], isBusy: false, conflicts: 0, isOvertaken: false, isStale: false, single: 0 };
 }
 
 /** Whether it took effect need not be known: a replay finds it. To the pipeline, an unknown effect would be a message that may be sent twice. */

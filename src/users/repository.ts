@@ -49,17 +49,7 @@ class StoredUsers implements Repository {
   constructor(options: RepositoryOptions) {
     this.#options = options;
     this.#changes = new Changes(options);
-    const { tier } = options;
-    this.#rewards = new Rewards({
-      ...options,
-      tier: {
-        held: (id) => tier.held(id),
-        forget: (ids) => {
-          this.#changes.overtaken(ids);
-          tier.forget(ids);
-        },
-      },
-    });
+    this.#rewards = new Rewards(options);
     this.#standings = new Standings(options);
   }
 
