@@ -63,6 +63,28 @@ export const limits = {
     /** Damaged users that are told in the log, each once; of more of them, it is not the single ones that have to be looked at. */
     damagedToldMax: 100,
   },
+  mongodbUsers: {
+    /** Time to find a server that can serve, ms: what waits for one in an outage goes back to its lane soon. */
+    selectMaxMs: 2_000,
+    /** Time to open a connection, ms. */
+    connectMaxMs: 5_000,
+    /** Time in which a transaction is begun again after conflicts, and its commit is asked for again, ms: below what a handler has. */
+    transactionMaxMs: 10_000,
+    /** Referees rewarded in one transaction: the more, the more often a change of one of them makes it begin again. */
+    transactionMaxUsers: 200,
+    /** What one command may hold, bytes: the server takes 16 MiB, and something is left for what stands around it. */
+    commandMaxBytes: 12 * 1024 * 1024,
+    /** Age of the histogram of points after which it is counted again, ms. */
+    histogramMaxMs: 60_000,
+    /** Share of the time that may go into counting: of ten million users it takes some seconds. */
+    histogramMaxShare: 0.02,
+    /** Longest time for counting, ms: below the socket's time-out; then the old histogram is kept. */
+    histogramCountMaxMs: 25_000,
+    /** Wait between two tries to reach a majority while the store is lost, ms. */
+    probeMs: 500,
+    /** Damaged users that are told, each once; more of them are left out silently. */
+    damagedToldMax: 100,
+  },
   pipeline: {
     /** Unsettled updates of one bot after which its polling stops: what Telegram itself keeps for a bot. */
     backlogMaxUpdates: 100_000,

@@ -157,7 +157,7 @@ const libraries: Readonly<Record<string, readonly string[]>> = {
   "bun:sqlite": ["src/sqlite/*.ts", "src/inbox/*.ts", "src/storage/sqlite*.ts"],
   "@sinclair/typebox": ["src/users/check-user.ts"],
   "@sinclair/typebox/compiler": ["src/users/check-user.ts"],
-  mongodb: ["src/storage/mongodb.ts", "src/storage/mongodb-errors.ts"],
+  mongodb: ["src/storage/mongodb-connection.ts", "src/storage/mongodb-errors.ts"],
   ioredis: ["src/inbox/redis.ts", "src/leases/redis.ts", "src/cache/redis.ts"],
   "lru-cache": ["src/cache/memory.ts", "src/cache/codes.ts"],
   "@noble/hashes/sha3.js": ["src/bots/referral/wallet-evm.ts"],

@@ -1,7 +1,6 @@
 /** Documents that are no users: left out of lists, and told once each, so that one of them never hides the others. */
 import { faultOf } from "../faults.ts";
 import type { Log } from "../log.ts";
-import type { User } from "../users/user.ts";
 
 export interface DamagedOptions {
   readonly log: Pick<Log, "error"> | undefined;
@@ -19,7 +18,7 @@ export class Damaged {
   }
 
   /** What `check` answers; undefined where it throws `user_invalid`. Throws what else it throws. */
-  leaveOut(check: () => User): User | undefined {
+  leaveOut<T>(check: () => T): T | undefined {
     try {
       return check();
     } catch (error) {

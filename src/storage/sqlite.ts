@@ -144,6 +144,7 @@ class SqliteUserStore implements UserStore {
 
   onState(changed: (state: StoreState) => void): () => void {
     this.#listeners.add(changed);
+    if (this.#state === "lost") changed("lost");
     return () => void this.#listeners.delete(changed);
   }
 

@@ -60,7 +60,8 @@ export interface UserStore {
   read(ids: readonly UserId[]): Promise<ReadonlyMap<UserId, User>>;
   /**
    * Compares and sets each on its own, the answers in the same order. At most one write of a user in one call. `writer` is unique to this
-   * call: by it a store finds out which of its writes took effect when it was not told. Resolves when what is `stored` is durable.
+   * call: by it a store finds out which of its writes took effect when it was not told. Resolves when what is `stored` is durable. Rejects with
+   * `user_invalid` where the store cannot hold one of the documents; nothing of the call is written then.
    */
   write(writes: readonly Write[], writer: string): Promise<readonly Written[]>;
   /**
@@ -82,7 +83,7 @@ export interface UserStore {
   activeIn(bot: BotId, page: Page): Promise<readonly UserId[]>;
   /** Referees whose reward is owed since before `before` (wall-clock ms), at most `max`. */
   owedSince(before: number, max: number): Promise<readonly UserId[]>;
-  /** Calls `changed` when the store is lost or found again. Returns how to stop listening. */
+  /** Calls `changed` when the store is lost or found again, and at once where it is lost. Returns how to stop listening. */
   onState(changed: (state: StoreState) => void): () => void;
   /** Ends what is under way and closes. Nothing is called afterwards. */
   stop(): Promise<void>;

@@ -129,8 +129,10 @@ export class Changes {
       for (const round of rounds) this.#end(round, busy.has(round) ? "busy" : (ends.get(round) ?? "stored"));
     } catch (error) {
       const fault = faultOf(error);
-      if (rounds.length === 0 && lines.length > 1 && fault !== undefined && !isOutage(fault)) {
-        // A document of one of them is damaged, and nothing is written yet: the others go on without it.
+      const isOneOfThem =
+        fault?.code === "user_invalid" || (rounds.length === 0 && fault !== undefined && !isOutage(fault));
+      if (isOneOfThem && lines.length > 1) {
+        // A document of one of them is damaged or too large, and nothing is written yet: the others go on without it.
         for (const line of lines) await this.#write([line]);
         return;
       }

@@ -503,11 +503,8 @@ export function userStoreContract(name: string, create: () => Promise<UserStoreH
         await insert(store, ann, owing);
         const repair = await fail();
         const writes = [insert(store, newUser(3)), update(store, changed(ann, { points: 9 }))];
-        for (const asked of [...writes, store.reward([toUserId(2)], 50, at)]) {
-          const error = await asked.then(
-            () => undefined,
-            (reason: unknown) => reason,
-          );
+        for (const end of await Promise.allSettled([...writes, store.reward([toUserId(2)], 50, at)])) {
+          const error: unknown = end.status === "rejected" ? end.reason : undefined;
           expect(error).toBeInstanceOf(Fault);
           expect((error as Fault).code).toBe("unavailable");
         }

@@ -68,11 +68,14 @@ afterAll(async () => {
   await Promise.all([...running].map((server) => server[Symbol.asyncDispose]()));
 });
 
+/** What is acknowledged is on the disk; faults can be injected (`configureFailPoint`). */
+const always = ["--sync-on-commit", "--enable-test-commands"];
+
 type Child = Bun.Subprocess<"ignore", "pipe", "ignore">;
 
 function spawn(program: string, folder: string, port: number, words: readonly string[]): Child {
   const place = ["--host", "127.0.0.1", "--port", String(port), "--storage-path", folder];
-  return Bun.spawn([program, ...place, "--cache-size", "256M", "--log-level", "ERROR", "--sync-on-commit", ...words], {
+  return Bun.spawn([program, ...place, "--cache-size", "256M", "--log-level", "ERROR", ...always, ...words], {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "ignore",

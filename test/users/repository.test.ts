@@ -179,6 +179,20 @@ describe("changes", () => {
     expect((await rig.repository.get(toUserId(3)))?.points).toBe(10);
   });
 
+  test("of others go on beside a user whose document the store cannot hold", async () => {
+    const rig = createUsersRig();
+    await rig.until(Promise.all([1, 2, 3].map((id) => rig.inUpdate(id, id, register()))));
+    rig.state.tooLarge = toUserId(2);
+    const ends = [1, 2, 3].map((id) =>
+      rig.inUpdate(10 + id, id, daily).then(
+        ({ kind }) => kind,
+        (error: unknown) => faultOf(error)?.code,
+      ),
+    );
+    expect(await rig.until(Promise.all(ends))).toEqual(["granted", "user_invalid", "granted"]);
+    expect((await rig.repository.get(toUserId(2)))?.points).toBe(0);
+  });
+
   test("that wait are stored before the stop ends, and later ones are refused", async () => {
     const rig = createUsersRig();
     const change = rig.inUpdate(1, 5, register());

@@ -33,6 +33,7 @@ export function createUsersRig(options: RigOptions = {}) {
   const state = {
     isDown: false,
     damaged: undefined as UserId | undefined,
+    tooLarge: undefined as UserId | undefined,
     rewardsFail: false,
     /** Calls that take effect and whose answers are lost. */
     deafTo: new Set<"write" | "reward">(),
@@ -57,6 +58,7 @@ export function createUsersRig(options: RigOptions = {}) {
       }),
     write: (given, writer) =>
       reach("write", () => {
+        if (given.some(({ user }) => user.telegramId === state.tooLarge)) throw new Fault("user_invalid", "too large");
         writes.push(given);
         const written = durable.write(given, writer);
         return state.writesAnswered.then(() => written);

@@ -1,0 +1,263 @@
+/** The driver: one client with its pool, commands on one database, transactions. Nothing here knows users. */
+import zlib from "node:zlib";
+import {
+  type ClientSession,
+  type ConnectionCheckOutFailedEvent,
+  type Document,
+  MongoClient,
+  type MongoClientOptions,
+  type ReadPreferenceMode,
+} from "mongodb";
+import { backoffMs, type Clock, type Random, sleep } from "../clock.ts";
+import { Fault } from "../faults.ts";
+import { isTransient, isUnknownCommit, isUnreadableUri, messageOf } from "./mongodb-errors.ts";
+import type { PoolCounts } from "./mongodb-watch.ts";
+
+export type { Document };
+
+export type Compressor = "zstd" | "snappy" | "zlib";
+
+export interface MongoOptions {
+  readonly uri: string;
+  readonly database: string;
+  readonly pool: MongoPool;
+  readonly compressors: readonly Compressor[];
+  /** 1 the fastest, 9 the smallest. */
+  readonly zlibLevel: number;
+  readonly limits: MongoLimits;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Counted up and down as connections come and go. */
+  readonly counts: PoolCounts;
+  readonly onCheckedOut: (ms: number) => void;
+}
+
+export interface MongoPool {
+  readonly maxPoolSize: number;
+  /** Filled in the background, two at a time. */
+  readonly minPoolSize: number;
+  readonly socketTimeoutMs: number;
+  readonly waitQueueTimeoutMs: number;
+}
+
+export interface MongoLimits {
+  /** Time to find a server that can serve, ms; then what was asked is `unavailable`. */
+  readonly selectMaxMs: number;
+  /** Time to open a connection, ms. */
+  readonly connectMaxMs: number;
+  /** Time to begin a transaction again after conflicts, and to ask for its commit again, ms. */
+  readonly transactionMaxMs: number;
+}
+
+/** Runs a command of the database. */
+export type Run = (command: Document) => Promise<Document>;
+
+/** Undoes what the transaction has done. */
+export type Abort<T> = (answer: T) => Promise<T>;
+
+export interface Find {
+  readonly filter: Document;
+  readonly projection?: Document;
+  readonly sort?: Document;
+  readonly limit: number;
+  /** Default: as the client reads, which is `primaryPreferred`. */
+  readonly readPreference?: "primary";
+  /** Default: `local`. */
+  readonly readConcern?: "majority";
+}
+
+export interface Mongo {
+  /** On the primary. */
+  readonly run: Run;
+  find(collection: string, find: Find): Promise<Document[]>;
+  aggregate(collection: string, stages: Document[], maxTimeMs: number): Promise<Document[]>;
+  /**
+   * Majority, from a snapshot. `work` is run again after a conflict; it must ask for nothing but by what it is given, and one command at a time.
+   * What it answers counts once committed; what it gives to `abort` is answered without that.
+   */
+  transaction<T>(work: (run: Run, abort: Abort<T>) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** Those of `wanted` that can be used here, and why the others cannot. */
+export async function usableCompressors(
+  wanted: readonly Compressor[],
+): Promise<{ readonly usable: readonly Compressor[]; readonly missing: readonly Compressor[] }> {
+  const isUsable = await Promise.all(
+    wanted.map(async (name) => {
+      switch (name) {
+        case "zlib":
+          return true;
+        case "zstd":
+          return "zstdCompress" in zlib;
+        case "snappy":
+          return await isInstalled("snappy");
+      }
+    }),
+  );
+  return {
+    usable: wanted.filter((_, at) => isUsable[at]),
+    missing: wanted.filter((_, at) => !isUsable[at]),
+  };
+}
+
+async function isInstalled(name: string): Promise<boolean> {
+  try {
+    await import(name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Connects when it is first asked. Throws `settings_invalid` where the URI cannot be read. */
+export function createMongo(options: MongoOptions): Mongo {
+  return new DriverMongo(options);
+}
+
+const majority = { w: "majority" } as const;
+
+class DriverMongo implements Mongo {
+  readonly #options: MongoOptions;
+  readonly #client: MongoClient;
+
+  constructor(options: MongoOptions) {
+    this.#options = options;
+    this.#client = clientOf(options);
+    this.#count();
+  }
+
+  readonly run: Run = (command) => this.#database.command(command, { readPreference: "primary" });
+
+  get #database() {
+    return this.#client.db(this.#options.database);
+  }
+
+  find(
+    collection: string,
+    { filter, limit, projection, sort, readPreference, readConcern }: Find,
+  ): Promise<Document[]> {
+    // All in one answer: by default the first one holds 101.
+    const cursor = this.#database.collection(collection).find(filter, {
+      batchSize: limit + 1,
+      limit,
+      ...(projection === undefined ? {} : { projection }),
+      ...(sort === undefined ? {} : { sort }),
+      ...(readPreference === undefined ? {} : { readPreference: readPreference satisfies ReadPreferenceMode }),
+      ...(readConcern === undefined ? {} : { readConcern: { level: readConcern } }),
+    });
+    return cursor.toArray();
+  }
+
+  aggregate(collection: string, stages: Document[], maxTimeMs: number): Promise<Document[]> {
+    return this.#database
+      .collection(collection)
+      .aggregate(stages, { maxTimeMS: maxTimeMs, batchSize: 100_000 })
+      .toArray();
+  }
+
+  async transaction<T>(work: (run: Run, abort: Abort<T>) => Promise<T>): Promise<T> {
+    const { clock, random, limits } = this.#options;
+    const giveUpAt = clock.monotonic() + limits.transactionMaxMs;
+    const session = this.#client.startSession();
+    try {
+      // As `withTransaction` of the driver, which goes on for two minutes.
+      for (let failures = 0; ; failures++) {
+        try {
+          return await this.#attempt(session, work, giveUpAt);
+        } catch (error) {
+          const waitMs = backoffMs(failures, 2, 250, random);
+          if (!isTransient(error) || clock.monotonic() + waitMs > giveUpAt) throw error;
+          await sleep(clock, waitMs);
+        }
+      }
+    } finally {
+      await session.endSession();
+    }
+  }
+
+  async #attempt<T>(
+    session: ClientSession,
+    work: (run: Run, abort: Abort<T>) => Promise<T>,
+    giveUpAt: number,
+  ): Promise<T> {
+    session.startTransaction({ readConcern: { level: "snapshot" }, writeConcern: majority, readPreference: "primary" });
+    let result: T;
+    try {
+      result = await work(
+        (command) => this.#database.command(command, { session, readPreference: "primary" }),
+        async (answer) => {
+          await session.abortTransaction();
+          return answer;
+        },
+      );
+      if (!session.inTransaction()) return result;
+    } catch (error) {
+      // Where that fails too the server ends it by itself.
+      await session.abortTransaction().catch(() => undefined);
+      throw error;
+    }
+    for (;;) {
+      try {
+        await session.commitTransaction();
+        return result;
+      } catch (error) {
+        if (!isUnknownCommit(error) || this.#options.clock.monotonic() > giveUpAt) throw error;
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client.close(true);
+  }
+
+  #count(): void {
+    const { counts, onCheckedOut } = this.#options;
+    this.#client.on("connectionCreated", () => counts.open++);
+    this.#client.on("connectionClosed", () => counts.open--);
+    this.#client.on("connectionCheckOutStarted", () => counts.waiting++);
+    this.#client.on("connectionCheckedOut", ({ durationMS }: { durationMS: number }) => {
+      counts.waiting--;
+      counts.checkedOut++;
+      onCheckedOut(durationMS);
+    });
+    this.#client.on("connectionCheckOutFailed", ({ reason }: ConnectionCheckOutFailedEvent) => {
+      counts.waiting--;
+      if (reason === "timeout") counts.timeouts++;
+      else counts.failures++;
+    });
+    this.#client.on("connectionCheckedIn", () => counts.checkedOut--);
+  }
+}
+
+function clientOf({ uri, pool, compressors, zlibLevel, limits }: MongoOptions): MongoClient {
+  const options: MongoClientOptions = {
+    appName: "botfleet",
+    maxPoolSize: pool.maxPoolSize,
+    minPoolSize: pool.minPoolSize,
+    waitQueueTimeoutMS: pool.waitQueueTimeoutMs,
+    socketTimeoutMS: pool.socketTimeoutMs,
+    connectTimeoutMS: limits.connectMaxMs,
+    serverSelectionTimeoutMS: limits.selectMaxMs,
+    compressors: [...compressors],
+    zlibCompressionLevel: zlibLevel as NonNullable<MongoClientOptions["zlibCompressionLevel"]>,
+    readPreference: "primaryPreferred",
+    readConcern: { level: "local" },
+    // Of statistics; users are written with a majority, each command says so.
+    writeConcern: { w: 1 },
+  };
+  try {
+    return new MongoClient(uri, options);
+  } catch (error) {
+    if (!isUnreadableUri(error)) throw error;
+    const message = `MONGODB_URI: cannot be read: ${withoutCredentials(messageOf(error), uri)}; correct it`;
+    throw new Fault("settings_invalid", message);
+  }
+}
+
+function withoutCredentials(text: string, uri: string): string {
+  const credentials = /^[^/]*\/\/([^@/]*)@/.exec(uri)?.[1] ?? "";
+  const pieces = credentials.split(":").flatMap((piece) => [piece, decodeURIComponent(piece)]);
+  const isSafe = !text.includes("://") && !pieces.some((piece) => piece !== "" && text.includes(piece));
+  return isSafe ? text : "one of its options is wrong";
+}
