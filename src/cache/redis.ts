@@ -1,0 +1,241 @@
+/**
+ * The second tier's server: Redis 6 or newer, over ioredis. A call that is not answered within its deadline rejects with `unavailable`, and so does
+ * every call while there is no connection; nothing is queued for later and nothing is sent twice. No message names what was sent, or a password.
+ */
+import { createHash } from "node:crypto";
+import { Redis } from "ioredis";
+import type { Clock } from "../clock.ts";
+import { Fault } from "../faults.ts";
+import type { UserId } from "../ids.ts";
+import { Connections } from "./connections.ts";
+import { beatScript, fillScript, leaseScript, leaveScript, writeScript } from "./redis-scripts.ts";
+import type { Beat, CacheListener, CacheServer, Change, Fill, Lease, Value } from "./server.ts";
+
+export interface RedisCacheOptions {
+  readonly url: string;
+  /** Letters, digits and underscores: whose users these are. Two storages that share a Redis must differ in it. */
+  readonly space: string;
+  readonly clock: Clock;
+  /** Life time of a document, ms. */
+  readonly ttlMs: number;
+  /** Connections, the listening one included. */
+  readonly connectionsMax: number;
+  readonly connectionsMin: number;
+  readonly limits: RedisCacheLimits;
+}
+
+export interface RedisCacheLimits {
+  /** Deadline of a call, ms. */
+  readonly callMaxMs: number;
+  readonly connectMaxMs: number;
+  /** Silence of a connection that owes answers, after which it is opened anew, ms. */
+  readonly hungMaxMs: number;
+  /** Longest wait between two tries to connect, ms. */
+  readonly retryCapMs: number;
+  /** Calls in flight on each connection before one more is opened. */
+  readonly callsMaxPerConnection: number;
+  readonly openEveryMs: number;
+  /** Time that a reader has to fill what it was granted, ms. */
+  readonly leaseMs: number;
+  /** How long it is remembered that there is no such user, ms. */
+  readonly absentMs: number;
+  /** Silence after which an instance counts as dead, ms. */
+  readonly lostMs: number;
+}
+
+/** How the first try to connect ended: `refused` the credentials are wrong, and a later try goes no better. */
+export type FirstAnswer = "ready" | "refused" | "unreachable";
+
+export interface RedisCache extends CacheServer {
+  /** Resolves at the latest after `maxMs`, with `unreachable` then. */
+  firstAnswer(maxMs: number): Promise<FirstAnswer>;
+  stats(): RedisStats;
+}
+
+export interface RedisStats {
+  /** Connections that can be used, the listening one included. */
+  readonly connections: number;
+  readonly callsInFlight: number;
+}
+
+export function createRedisCache(options: RedisCacheOptions): RedisCache {
+  return new RedisServer(options);
+}
+
+interface Script {
+  readonly lua: string;
+  readonly sha: string;
+}
+
+const script = (lua: string): Script => ({ lua, sha: createHash("sha1").update(lua).digest("hex") });
+const scripts = {
+  lease: script(leaseScript),
+  fill: script(fillScript),
+  write: script(writeScript),
+  beat: script(beatScript),
+  leave: script(leaveScript),
+};
+
+/** A value of another format has another key. */
+const format = 1;
+const refusal = /\b(?:WRONGPASS|NOAUTH|NOPERM|invalid password|without any password)\b/i;
+
+class RedisServer implements RedisCache {
+  readonly #options: RedisCacheOptions;
+  readonly #prefix: string;
+  readonly #channel: string;
+  readonly #connections: Connections<Redis>;
+  readonly #answered: PromiseWithResolvers<FirstAnswer> = Promise.withResolvers();
+  #listening: Redis | undefined;
+  #lastError = "no connection yet";
+
+  constructor(options: RedisCacheOptions) {
+    const { space, connectionsMax, connectionsMin, limits, clock, url } = options;
+    this.#options = options;
+    this.#prefix = `botfleet:u${format}:${space}:`;
+    // Databases of one server share their channels.
+    this.#channel = `${this.#prefix}${new URL(url).pathname.slice(1) || "0"}:changed`;
+    this.#connections = new Connections({
+      open: () => this.#open("cache"),
+      isReady: ({ status }) => status === "ready",
+      close: (connection) => connection.disconnect(),
+      clock,
+      max: Math.max(1, connectionsMax - 1),
+      min: connectionsMin - 1,
+      callsMax: limits.callsMaxPerConnection,
+      openEveryMs: limits.openEveryMs,
+    });
+  }
+
+  firstAnswer(maxMs: number): Promise<FirstAnswer> {
+    const timer = this.#options.clock.setTimer(() => this.#answered.resolve("unreachable"), maxMs);
+    return this.#answered.promise.finally(() => timer.cancel());
+  }
+
+  async get(ids: readonly UserId[]): Promise<readonly Value[]> {
+    const values = await this.#call("any", (redis) => redis.mget(this.#keysOf(ids)));
+    return values.map((value) => value ?? undefined);
+  }
+
+  async lease(ids: readonly UserId[], token: string, isFresh: boolean): Promise<readonly Lease[]> {
+    const keys = [this.#registry, ...this.#keysOf(ids)];
+    const args = [token, this.#options.limits.leaseMs, isFresh ? 1 : 0];
+    const answer = (await this.#run("any", scripts.lease, keys, args)) as readonly string[];
+    const [generation, ...values] = answer;
+    return ids.map((_, at): Lease => {
+      const value = values[at];
+      if (generation === undefined || value === undefined || value === "l") return { kind: "refused" };
+      return value === "" ? { kind: "granted", token, generation } : { kind: "held", value, generation };
+    });
+  }
+
+  async fillIn(fills: readonly Fill[]): Promise<void> {
+    const { ttlMs, limits } = this.#options;
+    const keys = this.#keysOf(fills.map(({ id }) => id));
+    const each = fills.flatMap(({ token, generation, version, row }) => [token, generation, version, row]);
+    await this.#run("any", scripts.fill, keys, [ttlMs, Math.min(ttlMs, limits.absentMs), ...each]);
+  }
+
+  async write(changes: readonly Change[], message: string): Promise<void> {
+    const keys = this.#keysOf(changes.map(({ id }) => id));
+    const each = changes.flatMap(({ version, row }) => [version, row]);
+    await this.#run("kept", scripts.write, keys, [this.#options.ttlMs, this.#channel, message, ...each]);
+  }
+
+  async beat({ sender, message, candidate, replaces = "" }: Beat): Promise<string> {
+    const args = [sender, this.#channel, message, candidate, replaces, this.#options.limits.lostMs];
+    return String(await this.#run("kept", scripts.beat, [this.#registry], args));
+  }
+
+  async leave(sender: string, message: string): Promise<void> {
+    await this.#run("kept", scripts.leave, [this.#registry], [sender, this.#channel, message]);
+  }
+
+  listen(listener: CacheListener): void {
+    const redis = this.#open("cache-listening");
+    this.#listening = redis;
+    redis.on("message", (_channel, text) => listener.onMessage(text));
+    // After each connect: what was said before is lost.
+    redis.on("ready", () => {
+      redis.subscribe(this.#channel).then(listener.onListening, () => redis.disconnect(true));
+    });
+  }
+
+  relisten(): void {
+    this.#listening?.disconnect(true);
+  }
+
+  stats(): RedisStats {
+    const all = [...this.#connections.all, ...(this.#listening === undefined ? [] : [this.#listening])];
+    const connections = all.filter(({ status }) => status === "ready").length;
+    return { connections, callsInFlight: this.#connections.calls };
+  }
+
+  stop(): Promise<void> {
+    this.#listening?.disconnect();
+    this.#connections.stop();
+    return Promise.resolve();
+  }
+
+  get #registry(): string {
+    return `${this.#prefix}fleet`;
+  }
+
+  #keysOf(ids: readonly UserId[]): string[] {
+    return ids.map((id) => `${this.#prefix}${id}`);
+  }
+
+  #open(name: string): Redis {
+    const { url, limits } = this.#options;
+    const redis = new Redis(url, {
+      connectionName: `botfleet-${name}`,
+      protocol: 2,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      autoResubscribe: false,
+      commandTimeout: limits.callMaxMs,
+      connectTimeout: limits.connectMaxMs,
+      socketTimeout: limits.hungMaxMs,
+      retryStrategy: (times) => Math.min(limits.retryCapMs, 50 * 2 ** Math.min(times, 10)),
+      // A primary that became a replica: connect anew, to where the name leads now.
+      reconnectOnError: ({ message }) => message.startsWith("READONLY"),
+    });
+    redis.on("ready", () => this.#answered.resolve("ready"));
+    redis.on("error", (error: Error) => {
+      this.#lastError = error.message;
+      this.#answered.resolve(refusal.test(error.message) ? "refused" : "unreachable");
+    });
+    return redis;
+  }
+
+  /** By its hash where the server knows the script, else by its text: after a restart, or `SCRIPT FLUSH`. */
+  #run(
+    order: "kept" | "any",
+    { lua, sha }: Script,
+    keys: readonly string[],
+    args: readonly (string | number)[],
+  ): Promise<unknown> {
+    return this.#call(order, async (redis) => {
+      try {
+        return await redis.evalsha(sha, keys.length, ...keys, ...args);
+      } catch (error) {
+        if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
+        return redis.eval(lua, keys.length, ...keys, ...args);
+      }
+    });
+  }
+
+  async #call<T>(order: "kept" | "any", run: (redis: Redis) => Promise<T>): Promise<T> {
+    let isReady = false;
+    try {
+      return await this.#connections.call(order, (redis) => {
+        isReady = redis.status === "ready";
+        return run(redis);
+      });
+    } catch (error) {
+      // Not passed on: it holds what was sent.
+      const why = isReady && error instanceof Error ? error.message : this.#lastError;
+      throw new Fault("unavailable", `Redis does not serve the cache: ${why}`);
+    }
+  }
+}
