@@ -129,18 +129,25 @@ export class Changes {
       for (const round of rounds) this.#end(round, busy.has(round) ? "busy" : (ends.get(round) ?? "stored"));
     } catch (error) {
       const fault = faultOf(error);
-      const isOneOfThem =
-        fault?.code === "user_invalid" || (rounds.length === 0 && fault !== undefined && !isOutage(fault));
-      if (isOneOfThem && lines.length > 1) {
-        // A document of one of them is damaged or too large, and nothing is written yet: the others go on without it.
-        for (const line of lines) await this.#write([line]);
-        return;
-      }
+      if (lines.length > 1 && (fault === undefined || !isOutage(fault))) return this.#writeParted(lines);
       // What took effect is not known: the tiers must not show what was there before.
       this.#options.tier.forget(lines.map(({ id }) => id));
       const inRounds = new Map(rounds.map(({ line, operations }) => [line, operations]));
       for (const line of lines) this.#fail(line, inRounds.get(line) ?? line.pending, error);
     }
+  }
+
+  /** One of the lines fails for a reason of its own (its document is damaged or too large, say): the others go on without it. Never rejects. */
+  async #writeParted(lines: readonly Line[]): Promise<void> {
+    const { tier } = this.#options;
+    // Should it have been the write: what of it took effect is found by reading again.
+    tier.forget(lines.map(({ id }) => id));
+    const read = await Promise.allSettled(lines.map(({ id }) => tier.readFresh([id])));
+    const sound = lines.filter((_, at) => read[at]?.status === "fulfilled");
+    // Where all of them can be read, which one it is shows only in the write.
+    const isTogether = sound.length < lines.length;
+    if (isTogether && sound.length > 0) await this.#write(sound);
+    for (const line of lines) if (!isTogether || !sound.includes(line)) await this.#write([line]);
   }
 
   #store(writing: readonly Round[]): Promise<readonly Written[]> {

@@ -176,6 +176,8 @@ describe("changes", () => {
       ),
     );
     expect(await rig.until(Promise.all(ends))).toEqual(["granted", "user_invalid", "granted"]);
+    // However many they are, in one write.
+    expect(rig.writes.at(-1)?.map(({ user }) => Number(user.telegramId))).toEqual([1, 3]);
     expect((await rig.repository.get(toUserId(3)))?.points).toBe(10);
   });
 
@@ -191,6 +193,21 @@ describe("changes", () => {
     );
     expect(await rig.until(Promise.all(ends))).toEqual(["granted", "user_invalid", "granted"]);
     expect((await rig.repository.get(toUserId(2)))?.points).toBe(0);
+  });
+
+  test("of others go on beside a user whom the store cannot write, whatever it says", async () => {
+    const rig = createUsersRig();
+    await rig.until(Promise.all([1, 2, 3].map((id) => rig.inUpdate(id, id, register()))));
+    rig.state.unwritable = toUserId(2);
+    const ends = [1, 2, 3].map((id) =>
+      rig.inUpdate(10 + id, id, daily).then(
+        ({ kind }) => kind,
+        (error: unknown) => faultOf(error)?.code,
+      ),
+    );
+    expect(await rig.until(Promise.all(ends))).toEqual(["granted", "unavailable", "granted"]);
+    rig.state.unwritable = undefined;
+    expect(await rig.until(rig.inUpdate(12, 2, daily))).toMatchObject({ kind: "granted", points: 10 });
   });
 
   test("that wait are stored before the stop ends, and later ones are refused", async () => {

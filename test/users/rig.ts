@@ -33,6 +33,8 @@ export function createUsersRig(options: RigOptions = {}) {
   const state = {
     isDown: false,
     damaged: undefined as UserId | undefined,
+    /** No write that holds this user ends well, and the store does not say whose fault it is. */
+    unwritable: undefined as UserId | undefined,
     tooLarge: undefined as UserId | undefined,
     rewardsFail: false,
     /** Calls that take effect and whose answers are lost. */
@@ -60,6 +62,7 @@ export function createUsersRig(options: RigOptions = {}) {
       reach("write", () => {
         if (given.some(({ user }) => user.telegramId === state.tooLarge)) throw new Fault("user_invalid", "too large");
         writes.push(given);
+        if (given.some(({ user }) => user.telegramId === state.unwritable)) throw new Error("something is wrong");
         const written = durable.write(given, writer);
         return state.writesAnswered.then(() => written);
       }),
