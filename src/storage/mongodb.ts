@@ -25,7 +25,17 @@ import { Reach } from "./mongodb-reach.ts";
 import { rewardUsers, type RewardBounds } from "./mongodb-rewards.ts";
 import { type MongoWatch, newPoolCounts } from "./mongodb-watch.ts";
 import { type WriteLimits, writeUsers } from "./mongodb-writes.ts";
-import type { Page, PointsBucket, Rewarded, Standing, StoreState, UserStore, Write, Written } from "./store.ts";
+import type {
+  Page,
+  PointsBucket,
+  ReferralPage,
+  Rewarded,
+  Standing,
+  StoreState,
+  UserStore,
+  Write,
+  Written,
+} from "./store.ts";
 
 export interface MongodbUserStoreOptions {
   readonly uri: string;
@@ -119,12 +129,9 @@ class MongodbUserStore implements UserStore {
     return this.#list("by_device", { filter }, max, (document) => userOf(document, this.#check));
   }
 
-  referralsOf(
-    referrer: UserId,
-    { before, max }: { readonly before?: number; readonly max: number },
-  ): Promise<readonly User[]> {
-    const filter = { referredBy: referrer, ...(before === undefined ? {} : { createdAt: { $lt: before } }) };
-    const find = { filter, sort: { createdAt: -1 } };
+  referralsOf(referrer: UserId, { after, max }: ReferralPage): Promise<readonly User[]> {
+    const filter = { referredBy: referrer, ...(after === undefined ? {} : behind(after)) };
+    const find = { filter, sort: { createdAt: -1, _id: -1 } };
     return this.#list("referrals", find, max, (document) => userOf(document, this.#check));
   }
 
@@ -178,6 +185,10 @@ class MongodbUserStore implements UserStore {
       }
     });
   }
+}
+
+function behind({ createdAt, telegramId }: NonNullable<ReferralPage["after"]>): Document {
+  return { $or: [{ createdAt: { $lt: createdAt } }, { createdAt, _id: { $lt: telegramId } }] };
 }
 
 function standingOf({ _id, firstName, points }: Document): Standing {
