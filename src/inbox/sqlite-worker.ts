@@ -1,6 +1,7 @@
 /** The thread that owns the SQLite file: everything that waits for the disk happens here, nothing on the event loop. */
 import { Fault } from "../faults.ts";
 import { isDamage, suspectDamage } from "../sqlite/damage.ts";
+import { Place } from "../sqlite/place.ts";
 import type { Answer } from "../sqlite/thread.ts";
 import type { OpenOptions, Opened, Request } from "./sqlite-protocol.ts";
 import { openSound } from "./sqlite-salvage.ts";
@@ -8,7 +9,7 @@ import type { SqliteStore } from "./sqlite-store.ts";
 
 declare const self: Worker;
 
-let opened: { readonly store: SqliteStore; readonly options: OpenOptions } | undefined;
+let opened: { readonly store: SqliteStore; readonly place: Place; readonly options: OpenOptions } | undefined;
 
 self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
   const told = attempt(data);
@@ -32,10 +33,14 @@ function attempt(request: Request): Answer {
 function answer(request: Request): unknown {
   if (request.call === "open") return open(...request.given);
   if (opened === undefined) throw new Error("the inbox file is not open");
-  const { store, options } = opened;
+  const { store, place, options } = opened;
+  if (request.call === "close") return store.close(...request.given);
+  if (request.call === "abandon") return store.abandon();
+  place.recheck();
   switch (request.call) {
     case "commit": {
       const committed = store.commit(...request.given);
+      place.check();
       if (options.fsyncDelayMs > 0) block(options.fsyncDelayMs);
       return committed;
     }
@@ -49,16 +54,12 @@ function answer(request: Request): unknown {
       return store.letterCounts();
     case "backlog":
       return store.backlog();
-    case "close":
-      return store.close(...request.given);
-    case "abandon":
-      return store.abandon();
   }
 }
 
 function open(options: OpenOptions): Opened {
   const { store, salvaged } = openSound(options);
-  opened = { store, options };
+  opened = { store, place: new Place(options.path), options };
   return { salvaged };
 }
 

@@ -6,6 +6,7 @@ import {
   existsSync,
   openSync,
   readdirSync,
+  renameSync,
   rmSync,
   statSync,
   truncateSync,
@@ -267,6 +268,35 @@ describe("a damaged inbox file", () => {
       expect(existsSync(`${fileIn(folder)}.check`)).toBe(false);
     });
   });
+
+  test.each<[string, readonly string[]]>([
+    ["moved away", ["", "-wal", "-shm"]],
+    ["parted from its log", ["-wal"]],
+  ])(
+    "that is %s while it is open confirms nothing until it is back, and then every update once",
+    async (_how, ends) => {
+      await withFolder(async (folder) => {
+        const [path, away] = [fileIn(folder), join(folder, "away.sqlite")];
+        const inbox = await open(folder);
+        const partition = await inbox.open(partitionClaim());
+        await inbox.append(botClaim(), [message(1)]);
+        for (const end of ends) renameSync(path + end, away + end);
+        expect(await codeOf(inbox.append(botClaim(), [message(2)]))).toBe("inbox_refused");
+        expect(inbox.state()).toBe("failing");
+        for (const end of ends) renameSync(away + end, path + end);
+        const ok = Promise.withResolvers<void>();
+        inbox.onState((state) => state === "ok" && ok.resolve());
+        await ok.promise;
+        // Telegram delivers again what was not confirmed.
+        await inbox.append(botClaim(), [message(2), message(3)]);
+        expect(await idsOf(partition, await take(partition, 3))).toEqual([1, 2, 3]);
+        await inbox.stop();
+        const again = await open(folder);
+        expect([...(await again.backlog()).values()]).toEqual([3]);
+        await again.stop();
+      });
+    },
+  );
 
   test("suspected but sound is opened as it is", async () => {
     await withFolder(async (folder) => {
