@@ -206,6 +206,38 @@ export const limits = {
     /** Users of whom a bot remembers that they were given a hint, an even number, about 200 B each: forgetting one costs a hint. */
     hintedUsersMax: 2_000,
   },
+  cache: {
+    /** Deadline of a call to Redis, ms: far above what it takes, and nothing beside what a lane waits for a storage that is down. */
+    callMaxMs: 100,
+    /** Time to connect to Redis, ms. */
+    connectMaxMs: 2_000,
+    /** Silence of a connection that owes answers, after which it is opened anew, ms. */
+    hungMaxMs: 3_000,
+    /** Longest wait between two tries to connect, ms. */
+    retryCapMs: 2_000,
+    /** Wait for the first answer of Redis at the start, ms; then the start goes on without. */
+    firstAnswerMaxMs: 2_000,
+    /** Calls in flight on every connection before one more is opened. */
+    callsMaxPerConnection: 1_000,
+    /** Between two connections opened in the background, ms: a fleet that starts must not look like an attack. */
+    openEveryMs: 50,
+    /** Users in one call: about 100 KB, a millisecond of Redis. */
+    groupMaxUsers: 200,
+    /** Time that a reader has to put into Redis what it was let to read, ms: longer than any read of the storage that ends well. */
+    leaseMs: 10_000,
+    /** Time between two heartbeats, ms. */
+    beatMs: 1_000,
+    /** Silence of an instance, or of Redis, after which users in memory are checked, ms: three heartbeats. */
+    silentMs: 3_000,
+    /** Silence after which an instance counts as dead, ms, and nothing that stood in Redis is believed unchecked: longer than a pause. */
+    lostMs: 10_000,
+    /** Failures in a row after which Redis is not asked any more. */
+    failuresMax: 3,
+    /** Users whose change Redis could not be told; beyond it nothing that stands there is believed unchecked. About 60 B each. */
+    debtsMax: 100_000,
+    /** Instances whose heartbeats are counted. */
+    sendersMax: 1_000,
+  },
   process: {
     /** Time for handlers in work to end after SIGTERM, ms; then their calls are aborted and their updates stay. */
     drainMaxMs: 15_000,

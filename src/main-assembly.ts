@@ -84,6 +84,7 @@ class Assembly implements Botfleet {
       histograms: settings.monitoring.detailed,
       source: { status: () => this.status() },
       calls: () => this.connections?.callStatus(),
+      cache: () => this.users?.cacheStatus(),
       now: () => clock.now(),
     });
   }
@@ -164,7 +165,14 @@ class Assembly implements Botfleet {
   }
 
   private openUsers(partition: Partition, scope: AttemptScope): Promise<OpenedUsers> {
-    return openUsers({ ...this.options, partition, scope, onLost: (isLost) => this.storageOutage.set(isLost) });
+    const { metrics } = this;
+    return openUsers({
+      ...this.options,
+      metrics,
+      partition,
+      scope,
+      onLost: (isLost) => this.storageOutage.set(isLost),
+    });
   }
 
   private async openInbox(): Promise<Inbox> {

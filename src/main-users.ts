@@ -1,12 +1,14 @@
 /** Builds what the modules that use users share: storage, tiers, repository. */
 import type { AttemptScope } from "./attempts.ts";
 import { createCodeTier } from "./cache/codes.ts";
-import { createMemoryTier } from "./cache/memory.ts";
 import { createStorageTier } from "./cache/storage.ts";
 import type { Clock, Random } from "./clock.ts";
 import { toSeq } from "./ids.ts";
 import type { Partition } from "./inbox/inbox.ts";
 import type { Log } from "./log.ts";
+import { openCache } from "./main-cache.ts";
+import type { CacheStatus } from "./ops/cache-metrics.ts";
+import type { Metrics } from "./ops/metrics.ts";
 import { createSqliteUserStore } from "./storage/sqlite.ts";
 import { newReferralCode } from "./users/code.ts";
 import type { Settled } from "./users/folding.ts";
@@ -23,6 +25,7 @@ export interface OpenUsersOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  readonly metrics: Pick<Metrics, "tierAsked">;
   /** Storage is lost, or found again. */
   readonly onLost: (isLost: boolean) => void;
   /** Storage is lost for good: the process must end. */
@@ -31,14 +34,15 @@ export interface OpenUsersOptions {
 
 export interface OpenedUsers {
   readonly users: Users;
+  cacheStatus(): CacheStatus;
   /** Stores what waits and closes the storage. */
   stop(): Promise<void>;
 }
 
-/** Rejects where the storage cannot be opened and no later try would go better: `format_newer`, `storage_damaged`. */
+/** Rejects where storage or cache cannot be opened and no later try would go better: `format_newer`, `storage_damaged`, `settings_invalid`. */
 export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers> {
   const { settings, limits, partition, scope, clock, random, log, onLost, onBroken } = options;
-  const { batches, cache } = settings;
+  const { batches } = settings;
   const store = await createSqliteUserStore({
     dataDir: settings.dataDir,
     clock,
@@ -47,17 +51,15 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
     onBroken,
   });
   const stopListening = store.onState((state) => onLost(state === "lost"));
-  const { absentMs, absentMax, readMaxUsers } = limits.users;
-  const below = createStorageTier({ store, group: batches.reads, readMaxUsers });
-  const tier = createMemoryTier({
-    below,
-    clock,
-    limits: { usersMax: cache.users, ttlMs: cache.userMs, absentMs, absentMax },
+  const storage = createStorageTier({ store, group: batches.reads, readMaxUsers: limits.users.readMaxUsers });
+  const cache = await openCache({ ...options, storage }).catch(async (error: unknown) => {
+    await store.stop();
+    throw error;
   });
   const grouping = batches.writes ? { groupMaxUsers: batches.writesMax } : { groupMaxUsers: 1 };
   const repository = createRepository({
     store,
-    tier,
+    tier: cache.tier,
     codes: createCodeTier({ store, clock, limits: limits.users }),
     scope,
     settled: settledOf(partition),
@@ -71,8 +73,10 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
   repository.start();
   return {
     users: repository,
+    cacheStatus: () => cache.status(),
     async stop() {
       await repository.stop();
+      await cache.stop();
       stopListening();
       await store.stop();
     },

@@ -172,10 +172,9 @@ function warn(settings: Settings, log: Log): void {
       "HTTPS_PROXY is set, which TELEGRAM_TRANSPORT=own does not use; set TELEGRAM_TRANSPORT=fetch to go through the proxy",
     );
   }
+  if (settings.redis.url !== undefined)
+    log.warn("REDIS_URL: used for the cache alone in this version, which runs as one instance");
   const unused = [
-    ...(settings.redis.url === undefined && settings.redis.cacheUrl === undefined
-      ? []
-      : ["REDIS_URL, REDIS_CACHE_URL"]),
     ...(settings.mongodb === undefined ? [] : ["MONGODB_URI"]),
     ...(settings.log.dir === undefined ? [] : ["LOG_DIR"]),
     ...(settings.sidecar.adminToken === undefined ? [] : ["ADMIN_TOKEN"]),

@@ -5,8 +5,11 @@
 import type { User } from "../users/user.ts";
 import { pack, type Packed, unpack } from "./packing.ts";
 
-/** Entries of a generation; two of them are kept unpacked. About 1.5 KB each. */
+/** Entries of a generation; two of them are kept unpacked. */
 const generationMax = 1_000;
+/** What an entry takes besides its text, and an unpacked one instead of it, bytes: measured by `bench:users`. */
+const entryBytes = 150;
+const unpackedBytes = 1_500;
 
 export interface Entry {
   readonly version: number;
@@ -20,6 +23,13 @@ export interface Entry {
 export class Entries {
   #young = new Set<Entry>();
   #old = new Set<Entry>();
+  #packedBytes = 0;
+
+  /** About what `count` entries take in memory. */
+  bytes(count: number): number {
+    const unpacked = Math.min(count, this.#young.size + this.#old.size);
+    return count * entryBytes + this.#packedBytes + unpacked * unpackedBytes;
+  }
 
   of(user: User, doubt: number): Entry {
     const entry: Entry = { version: user.version, doubt, packed: undefined, user };
@@ -38,6 +48,7 @@ export class Entries {
 
   /** The entry is held no more: nothing is packed for it. */
   drop(entry: Entry): void {
+    this.#packedBytes -= entry.packed?.length ?? 0;
     this.#young.delete(entry);
     this.#old.delete(entry);
   }
@@ -53,7 +64,10 @@ export class Entries {
 
   #pack(entry: Entry): void {
     if (this.#young.has(entry) || entry.user === undefined) return;
-    entry.packed ??= pack(entry.user);
+    if (entry.packed === undefined) {
+      entry.packed = pack(entry.user);
+      this.#packedBytes += entry.packed.length;
+    }
     entry.user = undefined;
   }
 }

@@ -43,11 +43,16 @@ export interface MemoryTier extends Tier {
   stats(): TierStats;
 }
 
-/** `hits` and `misses` since the start, by user asked for. */
+/** Counts since the start, by user. */
 export interface TierStats {
   readonly hits: number;
   readonly misses: number;
+  /** Dropped for others that were looked at later. */
+  readonly evictions: number;
+  /** Held now. */
   readonly users: number;
+  /** About what they take. */
+  readonly bytes: number;
 }
 
 type Found = ReadonlyMap<UserId, User>;
@@ -75,6 +80,7 @@ class Memory implements MemoryTier {
   #doubt = 0;
   #hits = 0;
   #misses = 0;
+  #evictions = 0;
 
   constructor({ below, clock, limits }: MemoryTierOptions) {
     this.#below = below;
@@ -84,7 +90,10 @@ class Memory implements MemoryTier {
       ttl: limits.ttlMs,
       ...perf,
       // Evicted, deleted or replaced.
-      dispose: (entry) => this.#entries.drop(entry),
+      dispose: (entry, _id, why) => {
+        if (why === "evict") this.#evictions++;
+        this.#entries.drop(entry);
+      },
     });
     this.#absent = new LRUCache({ max: limits.absentMax, ttl: limits.absentMs, ...perf });
   }
@@ -154,7 +163,9 @@ class Memory implements MemoryTier {
   }
 
   stats(): TierStats {
-    return { hits: this.#hits, misses: this.#misses, users: this.#held.size };
+    const users = this.#held.size;
+    const bytes = this.#entries.bytes(users);
+    return { hits: this.#hits, misses: this.#misses, evictions: this.#evictions, users, bytes };
   }
 
   /** Keeps what `asked` brings, and puts the questions into `fills` meanwhile. */

@@ -22,6 +22,8 @@ export interface RedisCacheOptions {
   readonly connectionsMax: number;
   readonly connectionsMin: number;
   readonly limits: RedisCacheLimits;
+  /** A question for users was answered, or failed, in `ms`. */
+  readonly onAsked?: (ms: number) => void;
 }
 
 export interface RedisCacheLimits {
@@ -49,7 +51,17 @@ export type FirstAnswer = "ready" | "refused" | "unreachable";
 export interface RedisCache extends CacheServer {
   /** Resolves at the latest after `maxMs`, with `unreachable` then. */
   firstAnswer(maxMs: number): Promise<FirstAnswer>;
+  /** Why the last try to connect failed. Holds no secret. */
+  readonly lastError: string;
+  /** Of the whole server and of its whole database. Rejects as every call does. */
+  measure(): Promise<RedisMeasure>;
   stats(): RedisStats;
+}
+
+export interface RedisMeasure {
+  readonly keys: number;
+  readonly bytes: number;
+  readonly evictions: number;
 }
 
 export interface RedisStats {
@@ -87,7 +99,7 @@ class RedisServer implements RedisCache {
   readonly #connections: Connections<Redis>;
   readonly #answered: PromiseWithResolvers<FirstAnswer> = Promise.withResolvers();
   #listening: Redis | undefined;
-  #lastError = "no connection yet";
+  lastError = "no connection yet";
 
   constructor(options: RedisCacheOptions) {
     const { space, connectionsMax, connectionsMin, limits, clock, url } = options;
@@ -113,8 +125,14 @@ class RedisServer implements RedisCache {
   }
 
   async get(ids: readonly UserId[]): Promise<readonly Value[]> {
-    const values = await this.#call("any", (redis) => redis.mget(this.#keysOf(ids)));
-    return values.map((value) => value ?? undefined);
+    const { clock, onAsked } = this.#options;
+    const askedAt = clock.monotonic();
+    try {
+      const values = await this.#call("any", (redis) => redis.mget(this.#keysOf(ids)));
+      return values.map((value) => value ?? undefined);
+    } finally {
+      onAsked?.(clock.monotonic() - askedAt);
+    }
   }
 
   async lease(ids: readonly UserId[], token: string, isFresh: boolean): Promise<readonly Lease[]> {
@@ -165,6 +183,12 @@ class RedisServer implements RedisCache {
     this.#listening?.disconnect(true);
   }
 
+  async measure(): Promise<RedisMeasure> {
+    const [keys, info] = await this.#call("any", (redis) => Promise.all([redis.dbsize(), redis.info()]));
+    const number = (name: string): number => Number(new RegExp(`^${name}:(\\d+)`, "m").exec(info)?.[1] ?? 0);
+    return { keys, bytes: number("used_memory"), evictions: number("evicted_keys") };
+  }
+
   stats(): RedisStats {
     const all = [...this.#connections.all, ...(this.#listening === undefined ? [] : [this.#listening])];
     const connections = all.filter(({ status }) => status === "ready").length;
@@ -202,7 +226,7 @@ class RedisServer implements RedisCache {
     });
     redis.on("ready", () => this.#answered.resolve("ready"));
     redis.on("error", (error: Error) => {
-      this.#lastError = error.message;
+      this.lastError = error.message;
       this.#answered.resolve(refusal.test(error.message) ? "refused" : "unreachable");
     });
     return redis;
@@ -234,7 +258,7 @@ class RedisServer implements RedisCache {
       });
     } catch (error) {
       // Not passed on: it holds what was sent.
-      const why = isReady && error instanceof Error ? error.message : this.#lastError;
+      const why = isReady && error instanceof Error ? error.message : this.lastError;
       throw new Fault("unavailable", `Redis does not serve the cache: ${why}`);
     }
   }

@@ -13,11 +13,19 @@ export interface Histograms {
   floodWaited(kind: FloodKind, reason: FloodReason, ms: number): void;
   appended(ms: number): void;
   flushed(ms: number): void;
+  tierAsked(tier: AskedTier, ms: number): void;
 }
+
+/** Memory answers at once. */
+export type AskedTier = "redis" | "storage";
 
 /** Seconds; fine around what a healthy bot takes, and far enough for the 99th percentile of a bad day (deadline 30 s, waits of a minute). */
 const secondsBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 20, 30, 45, 60, 120, 300,
+];
+/** For what ends within the deadline of a cache, and for the storage behind it. */
+const tierBuckets = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
 ];
 /** For what ends with the disk. */
 const flushBuckets = [0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];
@@ -53,6 +61,7 @@ export function createHistograms(registry: Registry, now: () => number): Histogr
   );
   const append = labelled("inbox_append_seconds", "Time until a batch of updates was durable.", flushBuckets).series();
   const flush = labelled("inbox_flush_seconds", "Time that a transaction of the inbox took.", flushBuckets).series();
+  const tiers = labelled("cache_read_seconds", "Time of a question to a tier of users below memory.", tierBuckets);
   return {
     attempt(result, handlerMs, sinceReceiptMs, handled) {
       if (result !== "expired") handler.count(handlerMs / 1_000);
@@ -66,5 +75,6 @@ export function createHistograms(registry: Registry, now: () => number): Histogr
     floodWaited: (kind, reason, ms) => floodWait.series({ kind, reason }).count(ms / 1_000),
     appended: (ms) => append.count(ms / 1_000),
     flushed: (ms) => flush.count(ms / 1_000),
+    tierAsked: (tier, ms) => tiers.series({ tier }).count(ms / 1_000),
   };
 }

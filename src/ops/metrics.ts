@@ -8,9 +8,10 @@ import { createProcessMetrics } from "./process-metrics.ts";
 import type { CallOutcome } from "../telegram/call-error.ts";
 import type { FloodKind } from "../telegram/flood-call.ts";
 import type { FloodReason } from "../telegram/flood-port.ts";
+import { addCacheMetrics, type CacheStatus } from "./cache-metrics.ts";
 import { addCallGauges, type CallStatus } from "./call-gauges.ts";
 import { BotCounts, type BotMetrics, type Counts, zeroCalls } from "./counts.ts";
-import { createHistograms } from "./histograms.ts";
+import { type AskedTier, createHistograms } from "./histograms.ts";
 import { addStatusGauges } from "./status-gauges.ts";
 import type { Status, StatusSource } from "./status.ts";
 
@@ -30,6 +31,8 @@ export interface Metrics {
   remembered(): void;
   /** `writes` of the inbox became durable together in `ms`. */
   flushed(writes: number, ms: number): void;
+  /** A tier of users was asked, and answered or failed in `ms`. */
+  tierAsked(tier: AskedTier, ms: number): void;
   /** The text format of Prometheus. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -43,6 +46,8 @@ export interface MetricsOptions {
   readonly source: StatusSource;
   /** The same for calls to Telegram; undefined before there are clients. */
   readonly calls: () => CallStatus | undefined;
+  /** The same for the tiers of users; undefined where no module uses them. */
+  readonly cache: () => CacheStatus | undefined;
   /** False: no histograms (`ENABLE_PERFORMANCE_MONITORING`). */
   readonly histograms: boolean;
   /** Wall-clock ms. */
@@ -54,7 +59,8 @@ const methodsMax = 200;
 const methodForm = /^[a-zA-Z]{1,40}$/;
 
 /** Owns its registry: two of them in one process do not meet. */
-export function createMetrics({ version, source, calls: callStatus, histograms, now }: MetricsOptions): Metrics {
+export function createMetrics(options: MetricsOptions): Metrics {
+  const { version, source, calls: callStatus, cache: cacheStatus, histograms, now } = options;
   const registry = new Registry();
   const bots = new Map<string, BotCounts>();
   const calls = new Map<string, Counts<CallOutcome>>();
@@ -96,8 +102,10 @@ export function createMetrics({ version, source, calls: callStatus, histograms, 
 
   let status: Status | undefined;
   let calling: CallStatus | undefined;
+  let caching: CacheStatus | undefined;
   addStatusGauges(registry, () => (status ??= source.status()), now);
   addCallGauges(registry, () => (calling ??= callStatus()));
+  addCacheMetrics(registry, () => (caching ??= cacheStatus()));
   const processMetrics = createProcessMetrics({ registry, version });
   return {
     bot(name) {
@@ -116,8 +124,9 @@ export function createMetrics({ version, source, calls: callStatus, histograms, 
       writes += count;
       observed?.flushed(ms);
     },
+    tierAsked: (tier, ms) => observed?.tierAsked(tier, ms),
     text() {
-      status = calling = undefined;
+      status = calling = caching = undefined;
       return registry.metrics();
     },
     contentType: registry.contentType,

@@ -30,7 +30,7 @@ export class LiveRedis {
   }
 
   get url(): string {
-    const user = this.#password === undefined ? "" : `:${this.#password}@`;
+    const user = this.#password === undefined ? "" : `:${encodeURIComponent(this.#password)}@`;
     return `redis://${user}127.0.0.1:${this.#port}`;
   }
 

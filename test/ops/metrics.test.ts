@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from "bun:test";
 import type { Update } from "../../src/ids.ts";
+import type { CacheStatus } from "../../src/ops/cache-metrics.ts";
 import type { CallStatus } from "../../src/ops/call-gauges.ts";
 import { createMetrics, type Metrics } from "../../src/ops/metrics.ts";
 import type { Status } from "../../src/ops/status.ts";
@@ -16,7 +17,14 @@ afterEach(() => {
 
 function metricsOf(status: Partial<Status> = {}, histograms = true, calls?: CallStatus): Metrics {
   const source = { status: () => statusOf(status) };
-  const metrics = createMetrics({ version: "1.2.3", source, calls: () => calls, histograms, now });
+  const metrics = createMetrics({
+    version: "1.2.3",
+    source,
+    calls: () => calls,
+    cache: () => undefined,
+    histograms,
+    now,
+  });
   made.push(metrics);
   return metrics;
 }
@@ -119,6 +127,62 @@ test("of connections that Bun's fetch keeps nothing is told", async () => {
   expect(await metricsOf({}, true, { flood, connections: undefined }).text()).not.toMatch(/^botfleet_transport/m);
 });
 
+test("tiers of users tell what they know and hold, and of a tier that there is not nothing is told", async () => {
+  const memory = { hits: 70, misses: 30, evictions: 2, users: 10, bytes: 5_000 };
+  const redis = {
+    hits: 20,
+    misses: 10,
+    damaged: 1,
+    failures: 3,
+    doubts: 4,
+    owed: 5,
+    breaker: "open" as const,
+    connections: 2,
+    callsInFlight: 6,
+    server: { keys: 9, bytes: 8, evictions: 7 },
+  };
+  const source = { status: () => statusOf() };
+  let status: CacheStatus | undefined;
+  const metrics = createMetrics({
+    version: "1.2.3",
+    source,
+    calls: () => undefined,
+    cache: () => status,
+    histograms: true,
+    now,
+  });
+  made.push(metrics);
+  expect(await metrics.text()).not.toMatch(/^botfleet_cache_(?!read)/m);
+  status = { memory, redis: undefined };
+  expect(await valueOf(metrics, 'botfleet_cache_hits_total{tier="memory"}')).toBe(70);
+  expect(await metrics.text()).not.toContain('"redis"');
+  expect(await metrics.text()).not.toMatch(/^botfleet_cache_breaker_open/m);
+  status = { memory, redis };
+  metrics.tierAsked("redis", 3);
+  for (const [series, value] of [
+    ['hits_total{tier="redis"}', 20],
+    ['misses_total{tier="redis"}', 10],
+    ['misses_total{tier="memory"}', 30],
+    ['evictions_total{tier="memory"}', 2],
+    ['evictions_total{tier="redis"}', 7],
+    ['entries{tier="memory"}', 10],
+    ['entries{tier="redis"}', 9],
+    ['bytes{tier="memory"}', 5_000],
+    ['bytes{tier="redis"}', 8],
+    ["breaker_open", 1],
+    ["failures_total", 3],
+    ["doubts_total", 4],
+    ["damaged_total", 1],
+    ["owed_users", 5],
+    ["connections", 2],
+    ["calls_in_flight", 6],
+    ['read_seconds_bucket{tier="redis",le="0.002"}', 0],
+    ['read_seconds_count{tier="redis"}', 1],
+  ] as const) {
+    expect([series, await valueOf(metrics, `botfleet_cache_${series}`)]).toEqual([series, value]);
+  }
+});
+
 test("a scrape changes no count, and the same name gives the same counts", async () => {
   const metrics = metricsOf();
   metrics.bot("shop").appended({ stored: 1, known: 0, malformed: 0 }, 3);
@@ -190,6 +254,7 @@ test("what waits and what is at work comes from the status of the moment", async
     version: "1.2.3",
     histograms: true,
     calls: () => undefined,
+    cache: () => undefined,
     now,
     source: {
       status: () =>

@@ -9,7 +9,14 @@ const readme = readFileSync(join(import.meta.dir, "../../README.md"), "utf8");
 
 test("the table in README.md names every metric, its type and its meaning, and no other", async () => {
   const source = { status: () => statusOf() };
-  const metrics = createMetrics({ version: "1.2.3", source, calls: () => undefined, histograms: true, now: Date.now });
+  const metrics = createMetrics({
+    version: "1.2.3",
+    source,
+    calls: () => undefined,
+    cache: () => undefined,
+    histograms: true,
+    now: Date.now,
+  });
   const families = readExposition(await metrics.text());
   metrics.stop();
   const rows = Array.from(readme.matchAll(/^\| `(botfleet_\w+)` +\| (\w+) +\|[^|]*\| (.+?) +\|$/gm));
