@@ -14,6 +14,8 @@ import { createRig, isIdle, killAt, type Rig, until } from "./rig.ts";
 import { Told } from "./told.ts";
 
 const rounds = 25;
+/** Orderly ends among them, under the same load. */
+const stops = 5;
 const referrers = 20;
 const people = 1_500;
 /** Commands sent at once, again and again until the kill. */
@@ -31,14 +33,14 @@ interface Person {
 }
 
 test(
-  `points, referral counts, referrers and what people were told are exact after ${rounds} kill -9 under load`,
+  `points, referral counts, referrers and what people were told are exact after ${rounds} kill -9 and ${stops} orderly ends under load`,
   async () => {
     await using rig = await createRig({ bots: 2, historyPerChat: 20 });
     const told = new Told(rig.simulator.api.journal);
     const codes = await inviteLinks(rig);
     const crowd = crowdOf();
-    for (let round = 0; round < rounds; round++) {
-      await killOnce(rig, crowd, codes);
+    for (let round = 0; round < rounds + stops; round++) {
+      await endOnce(rig, crowd, codes, round % Math.ceil((rounds + stops) / stops) === 1 ? "SIGTERM" : "SIGKILL");
       told.ended((await killAt(Date.now(), rig)).unsettled);
     }
     await settleDown(rig);
@@ -150,17 +152,22 @@ async function inviteLinks(rig: Rig): Promise<ReadonlyMap<number, string>> {
   return codes;
 }
 
-async function killOnce(rig: Rig, crowd: readonly Person[], codes: ReadonlyMap<number, string>): Promise<void> {
+async function endOnce(
+  rig: Rig,
+  crowd: readonly Person[],
+  codes: ReadonlyMap<number, string>,
+  signal: "SIGTERM" | "SIGKILL",
+): Promise<void> {
   const process = rig.spawn("referral", { env });
-  const isEarly = Math.random() < 0.2;
+  const isEarly = signal === "SIGKILL" && Math.random() < 0.2;
   if (!isEarly) await process.started;
   const endAt = performance.now() + Math.random() * roundMaxMs;
   do {
     for (let n = 0; n < burst; n++) act(rig, crowd[Math.floor(Math.random() * crowd.length)], codes);
     await Bun.sleep(burstEveryMs);
   } while (performance.now() < endAt);
-  process.kill("SIGKILL");
-  expect(await process.exited).toBe("SIGKILL");
+  process.kill(signal);
+  expect(await process.exited).toBe(signal === "SIGTERM" ? 0 : signal);
 }
 
 /** Each writes to a bot of their own first; what they send to the other one is handled whenever it is. */
