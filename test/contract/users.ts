@@ -5,6 +5,7 @@
 import { describe, expect, test } from "bun:test";
 import { Fault } from "../../src/faults.ts";
 import { type BotId, toBotId, toSeq, toUserId, type UserId } from "../../src/ids.ts";
+import { createMemoryUserStore } from "../../src/storage/memory.ts";
 import type { StoreState, UserStore, Write, Written } from "../../src/storage/store.ts";
 import type { User } from "../../src/users/user.ts";
 
@@ -452,6 +453,33 @@ export function userStoreContract(name: string, create: () => Promise<UserStoreH
       expect((await store.reward([toUserId(6)], 50, at)).map(({ end }) => end)).toEqual(["paid"]);
     });
 
+    promise("keeps what the store in memory keeps, after any writes and rewards", async (store) => {
+      const roll = dice(11);
+      const model = createMemoryUserStore();
+      const known = upTo(20).map(toUserId);
+      for (let round = 0; round < 100; round++) {
+        const writes = known
+          .filter(() => roll(4) === 0)
+          .map((id): Write => {
+            const before = model.users.get(id);
+            if (before === undefined) return { user: otherwise(newUser(id), roll), before };
+            // As the first tier gives it back, perhaps with less remembered, or of a version that is gone.
+            const stale = roll(10) === 0 ? { version: before.version + 5 } : {};
+            const copy = { ...structuredClone(before), applied: before.applied.slice(roll(2)), ...stale };
+            return changed(copy, otherwise(copy, roll));
+          });
+        expect(await update(store, ...writes)).toEqual(await model.write(writes, ""));
+        const referee = toUserId(1 + roll(20));
+        expect(await store.reward([referee], 50, at + round)).toEqual(await model.reward([referee], 50, at + round));
+        if (round % 10 === 9) expect(await store.read(known)).toEqual(await model.read(known));
+      }
+      expect(await store.leaderboard(30)).toEqual(await model.leaderboard(30));
+      for (const each of [bot, otherBot]) {
+        expect(await store.activeIn(each, { max: 30 })).toEqual(await model.activeIn(each, { max: 30 }));
+      }
+      expect(rising(await store.owedSince(at + 1, 30))).toEqual(rising(await model.owedSince(at + 1, 30)));
+    });
+
     promise("gives hostile texts back verbatim, finds by them, and tells them apart", async (store) => {
       const users = hostileTexts.map((text, place) =>
         newUser(place + 1, {
@@ -534,6 +562,30 @@ export function userStoreContract(name: string, create: () => Promise<UserStoreH
       expect([...(await (await reopen()).read([1, 2].map(toUserId))).keys()]).toEqual([toUserId(1)]);
     });
   });
+}
+
+/** One to three of its fields are others. */
+function otherwise(user: User, roll: (end: number) => number): User {
+  const flip = (): boolean => roll(2) === 0;
+  const changes: readonly (() => Partial<User>)[] = [
+    () => ({ points: roll(3_000) }),
+    () => ({ isActive: flip() }),
+    () => ({ bots: { [flip() ? bot : otherBot]: { state: flip() ? "active" : "blocked", since: at + roll(9) } } }),
+    () => ({ walletAddress: `w${roll(12)}` }),
+    () => ({ referral: { state: flip() ? "owed" : "paid", since: at }, referredBy: nextTo(user) }),
+    () => ({ referral: { state: "none" } }),
+    () => ({ isVerified: flip(), miniappVerified: flip() }),
+    () => ({ deviceFingerprint: `d${roll(3)}`, ipAddress: `i${roll(3)}` }),
+    () => ({ firstName: hostileTexts[roll(12)] ?? "", daily: { last: roll(30_000), before: roll(2 ** 31) } }),
+    () => ({ applied: [mark(roll(90), { kind: "already" }), mark(90 + roll(9), { kind: "wallet_taken" })] }),
+  ];
+  const made = { ...user, updatedAt: at + roll(9) };
+  for (let times = 1 + roll(3); times > 0; times--) Object.assign(made, changes[roll(changes.length)]?.());
+  return made;
+}
+
+function nextTo({ telegramId }: User): UserId {
+  return toUserId((telegramId % 20) + 1);
 }
 
 const fullPaid: Partial<User> = { referral: { state: "paid", since: at } };
