@@ -50,6 +50,14 @@ function checkSent({ calls }: Rig): void {
   }
 }
 
+test.each(["\u3164", "\u2800 \u2800", "\u00ad", "\uffa0\u115f", "\u{e0041}\u{e007f}", "\ufe0f", "\u200d"])(
+  "a name of which nothing is seen (%j) is shown as none",
+  (name) => {
+    expect(shownName(name, "nobody")).toBe("nobody");
+    expect(shownName(`${name}Ann`, "nobody")).toEndWith("Ann");
+  },
+);
+
 for (const [what, text] of hostile) {
   test(`${what} as a name is stored as it is and shown safely`, async () => {
     const world = await rig();

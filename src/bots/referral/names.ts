@@ -8,6 +8,8 @@ const readMaxUnits = 256;
  * direction, invisible ones. Joiners stay, which emoji and some scripts are made of.
  */
 const unsafe = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]+/gu;
+/** What a name may hold and nobody sees: a name of these alone is none. */
+const unseen = /[\p{Default_Ignorable_Code_Point}\u2800\s]+/gu;
 /** Accents piled up over other lines. */
 const piled = /(\p{M}{3})\p{M}+/gu;
 
@@ -20,7 +22,7 @@ export function shownName(name: string, otherwise: string): string {
     .replace(piled, "$1")
     .replace(/\s+/g, " ")
     .trim();
-  if (clean === "") return otherwise;
+  if (clean.replace(unseen, "") === "") return otherwise;
   if (clean.length <= shownMaxChars) return clean;
   const chars = Array.from(clean);
   return chars.length <= shownMaxChars ? clean : `${chars.slice(0, shownMaxChars - 1).join("")}…`;
