@@ -174,8 +174,11 @@ export const limits = {
     writesMax: 2,
     /** Changes that wait or are being written; beyond it the update goes back to its lane. About 500 B of memory each. */
     pendingMax: 100_000,
-    /** Operations remembered with a user after which it is asked which of them may still come again. */
-    appliedCheckAt: 128,
+    /**
+     * Operations remembered with a user after which it is asked which of them may still come again. Low, because one update that is not settled for
+     * long (of a bot that is not configured any more, say) makes all users keep so many: about 110 B each, in memory as well.
+     */
+    appliedCheckAt: 8,
     /** Operations remembered with a user that may come again; about 150 B each in the document. */
     appliedMax: 256,
     /** First and longest wait after another instance stored the user meanwhile, ms. */

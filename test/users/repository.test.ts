@@ -32,7 +32,8 @@ describe("an operation", () => {
     const before = rig.durable.users.get(toUserId(5));
     expect(await rig.until(rig.inUpdate(2, 5, daily, at + dayMs))).toEqual(first);
     expect(rig.durable.users.get(toUserId(5))).toEqual(before as NonNullable<typeof before>);
-    expect(before?.applied.length).toBeLessThanOrEqual(129);
+    // 500,000 users in memory would take gigabytes with a hundred each.
+    expect(before?.applied.length).toBeLessThan(10);
   });
 
   test("is forgotten when its update is settled", async () => {
