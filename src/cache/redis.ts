@@ -175,7 +175,8 @@ class RedisServer implements RedisCache {
     redis.on("message", (_channel, text) => listener.onMessage(text));
     // After each connect: what was said before is lost.
     redis.on("ready", () => {
-      redis.subscribe(this.#channel).then(listener.onListening, () => redis.disconnect(true));
+      // Where that fails nothing is heard, which is noticed within seconds, and tried anew.
+      redis.subscribe(this.#channel).then(listener.onListening, () => {});
     });
   }
 

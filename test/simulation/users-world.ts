@@ -6,17 +6,22 @@ import { limits } from "../../config/limits.ts";
 import { type Attempt, createAttemptScope } from "../../src/attempts.ts";
 import { createCodeTier } from "../../src/cache/codes.ts";
 import { createMemoryTier } from "../../src/cache/memory.ts";
+import { createSharedTier } from "../../src/cache/shared.ts";
 import { createStorageTier } from "../../src/cache/storage.ts";
+import type { Tier } from "../../src/cache/tier.ts";
 import { type Clock, sleep } from "../../src/clock.ts";
 import { Fault } from "../../src/faults.ts";
 import { type BotId, toBotId, toLaneKey, toSeq, toUserId } from "../../src/ids.ts";
 import { createMemoryUserStore, type MemoryUserStore } from "../../src/storage/memory.ts";
 import type { UserStore } from "../../src/storage/store.ts";
 import type { Operation } from "../../src/users/operations.ts";
+import { createUserCheck } from "../../src/users/check-user.ts";
 import { createRepository, type Repository } from "../../src/users/repository.ts";
 import { forwardStore } from "../support/forward-store.ts";
+import { ModelCache } from "../support/model-cache.ts";
 import { Process, type Perils } from "./process.ts";
 import { Scheduler } from "./scheduler.ts";
+import { calm, Wire, type WirePerils } from "./tiers-wire.ts";
 import { type PlannedUpdate, UsersOracle } from "./users-oracle.ts";
 
 /** Where a planted bug takes hold: each wraps what the parts are given, none changes the parts. */
@@ -48,6 +53,11 @@ class UsersWorld {
   readonly plant: UsersPlant;
   readonly changeLimits;
   readonly perils: Perils;
+  readonly model: ModelCache | undefined;
+  readonly wires: Wire[] = [];
+  readonly wirePerils: WirePerils;
+  readonly check = createUserCheck();
+  names = 0;
   isFailing = false;
   crashes = 0;
   private readonly seed: number;
@@ -66,6 +76,15 @@ class UsersWorld {
       : { ...users, appliedCheckAt: 2, appliedMax: 4, groupMaxUsers: 2, writesMax: scheduler.pick([1, 3]) };
     this.crashesLeft = Math.floor(scheduler.between(0, 6));
     this.perils = { crash: scheduler.between(0, 0.04), stepMaxMs: scheduler.between(1, 20) };
+    const some = (): number => scheduler.pick([0, 0.05]);
+    this.wirePerils = { ...calm, lost: some(), late: some(), unanswered: some(), cut: some(), dropped: some() };
+    if (scheduler.chance(0.5)) {
+      const times = { ttlMs: 86_400_000, absentMs: 5_000, leaseMs: 10_000, lostMs: 10_000 };
+      this.model = new ModelCache(times, () => scheduler.nowMs);
+      this.model.onPublish = (text) => {
+        for (const wire of this.wires) wire.hear(text);
+      };
+    }
     this.instances = [0, 1].map((partition) => new InstanceOfUsers(partition, this));
   }
 
@@ -88,6 +107,39 @@ class UsersWorld {
     for (const instance of this.instances) instance.end();
     const violations = this.oracle.violations(isAtRest);
     return { seed: this.seed, violations, crashes: this.crashes, updates: this.oracle.updates.size };
+  }
+
+  /** In half of the worlds a second tier lies between, over a wire that loses calls and messages as storage fails. */
+  tiersOver(below: Tier, process: Process, partition: number): Tier {
+    const { scheduler, model } = this;
+    const { clock } = process;
+    const tierLimits = { usersMax: 3, ttlMs: 600_000, absentMs: 5_000, absentMax: 10 };
+    if (model === undefined) return createMemoryTier({ below, clock, limits: tierLimits });
+    const wire = new Wire({
+      scheduler,
+      process,
+      model,
+      perils: () => (scheduler.nowMs < troubledMs ? this.wirePerils : calm),
+      isDown: () => false,
+      isOrdered: true,
+    });
+    this.wires[partition] = wire;
+    const shared = createSharedTier({
+      below,
+      server: wire,
+      check: this.check,
+      clock,
+      newName: () => `n${(this.names++).toString(36)}`,
+      limits: { beatMs: 1_000, silentMs: 3_000, failuresMax: 3, debtsMax: 2, groupMaxUsers: 10, sendersMax: 8 },
+      events: {
+        onChanged: (id, version) => memory.changed(id, version),
+        onDoubt: () => memory.doubt(),
+        onState: () => {},
+      },
+    });
+    const memory = createMemoryTier({ below: shared, clock, limits: tierLimits });
+    shared.start();
+    return memory;
   }
 
   crashed(): void {
@@ -215,11 +267,7 @@ class InstanceOfUsers {
     const { clock } = process;
     const store = this.world.storeOf(process);
     const below = createStorageTier({ store, group: true, readMaxUsers: 100 });
-    const tier = createMemoryTier({
-      below,
-      clock,
-      limits: { usersMax: 3, ttlMs: 600_000, absentMs: 5_000, absentMax: 10 },
-    });
+    const tier = this.world.tiersOver(below, process, this.partition);
     const codes = createCodeTier({ store, clock, limits: { codesMax: 10, absentMs: 1_000, absentMax: 10 } });
     let made = 0;
     const repository = createRepository({
