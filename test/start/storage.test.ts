@@ -25,7 +25,7 @@ async function say(stage: Stage, text: string, answer: RegExp): Promise<void> {
   await people.waitForAnswer(stage.botId(0), 5, (message) => answer.test(message.text), { maxMs: 20_000 });
 }
 
-test.concurrent.each<[string, (stage: Stage) => () => void]>([
+const losses: readonly (readonly [string, (stage: Stage) => () => void])[] = [
   [
     "taken away",
     (stage) => {
@@ -45,7 +45,9 @@ test.concurrent.each<[string, (stage: Stage) => () => void]>([
       return () => db.close();
     },
   ],
-])(
+];
+
+test.concurrent.each(losses)(
   "users that are %s: not ready after 5 s, healthy, updates wait, and all of them count once when it is back",
   async (_how, take) => {
     await using stage = await createStage(bots);
@@ -104,6 +106,30 @@ test.concurrent(
     await using process = await stage.spawn().started;
     await until("answered", () => answers(stage).length > 0, 40_000);
     expect(answers(stage)[0]).toContain("Your balance is 10 points");
+    process.kill("SIGTERM");
+    expect(await process.exited).toBe(0);
+  },
+  90_000,
+);
+
+test.concurrent.each(losses)(
+  "users that are %s: it stops in order all the same, and the next start does what waited",
+  async (_how, take) => {
+    await using stage = await createStage(bots);
+    let giveBack: () => void;
+    {
+      await using process = await stage.spawn().started;
+      await say(stage, "/start", /registered/);
+      giveBack = take(stage);
+      stage.simulator.api.people.person(5).say(stage.botId(0), "/daily");
+      await process.line(({ msg }) => msg.startsWith("the users cannot be reached"));
+      process.kill("SIGTERM");
+      expect(await process.exited).toBe(0);
+    }
+    giveBack();
+    await using process = await stage.spawn().started;
+    await until("answered", () => answers(stage).length === 2, 40_000);
+    expect(answers(stage)[1]).toContain("Your balance is 10 points");
     process.kill("SIGTERM");
     expect(await process.exited).toBe(0);
   },
