@@ -87,7 +87,7 @@ function register(
   const referredBy = referrer === id ? undefined : referrer;
   const fresh: User = {
     telegramId: id,
-    ...profile,
+    ...only(profile),
     referralCode: code,
     ...(referredBy === undefined ? {} : { referredBy }),
     points: 0,
@@ -112,7 +112,16 @@ function refresh(user: User, bot: BotId, profile: Profile, at: number): Change {
   const isSame = user.username === username && user.firstName === firstName && user.languageCode === languageCode;
   if (isSame || active === undefined) return { user: active, outcome: known };
   const { username: _name, languageCode: _language, ...rest } = active;
-  return { user: { ...rest, ...profile, updatedAt: at }, outcome: known };
+  return { user: { ...rest, ...only(profile), updatedAt: at }, outcome: known };
+}
+
+/** A module may hand over all that Telegram told of somebody: of that, nothing else gets into the user. */
+function only({ username, firstName, languageCode }: Profile): Profile {
+  return {
+    firstName,
+    ...(username === undefined ? {} : { username }),
+    ...(languageCode === undefined ? {} : { languageCode }),
+  };
 }
 
 function daily(user: User, at: number): Change {

@@ -7,6 +7,7 @@ import type { Log } from "../log.ts";
 import type { UserStore } from "../storage/store.ts";
 import type { ChangeLimits } from "./change-lines.ts";
 import { Changes } from "./changes.ts";
+import { checkOperation } from "./check-operation.ts";
 import type { Settled } from "./folding.ts";
 import type { Operation, OutcomeOf } from "./operations.ts";
 import type { Outcome } from "./outcome.ts";
@@ -76,6 +77,7 @@ class StoredUsers implements Repository {
     id: UserId,
     operation: Extract<Operation, { readonly kind: Kind }>,
   ): Promise<OutcomeOf<Kind>> {
+    checkOperation(id, operation);
     const { scope, clock } = this.#options;
     const attempt = scope.current();
     if (attempt === undefined) return (await this.#perform(id, operation, clock.now(), undefined)) as OutcomeOf<Kind>;

@@ -22,6 +22,21 @@ function registered(referrer?: number): User {
 }
 
 describe("register", () => {
+  test("takes of a profile what it is made of, whatever else a module hands over", () => {
+    const profile = {
+      firstName: "P",
+      username: undefined,
+      points: 9,
+      telegramId: 1,
+      walletAddress: "w",
+      isVerified: true,
+    };
+    const handedOver = (firstName: string): Operation =>
+      ({ kind: "register", bot, profile: { ...profile, firstName } }) as unknown as Operation;
+    expect(run(undefined, handedOver("P")).user).toStrictEqual(registered());
+    expect(run(registered(), handedOver("Q")).user).toStrictEqual({ ...registered(), firstName: "Q" });
+  });
+
   test("makes a user with the code it is given, active in the bot", () => {
     expect(registered(9)).toEqual({
       telegramId: id,

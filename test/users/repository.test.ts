@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { toSeq, toUserId } from "../../src/ids.ts";
 import { Fault, faultOf } from "../../src/faults.ts";
+import type { Operation } from "../../src/users/operations.ts";
 import { bot, createUsersRig, register } from "./rig.ts";
 
 const daily = { kind: "daily" } as const;
@@ -63,6 +64,27 @@ describe("an operation", () => {
     const rig = createUsersRig();
     await rig.until(rig.inUpdate(1, 5, register()));
     expect(rig.answerers).toEqual(["storage"]);
+  });
+
+  test.each<[string, unknown, unknown]>([
+    ["of no kind", 5, { kind: "dayly" }],
+    ["without a user", undefined, { kind: "daily" }],
+    ["for a user whose id is none", 1.5, { kind: "daily" }],
+    ["with a profile without a name", 5, { kind: "register", bot, profile: {} }],
+    ["with a name that is no text", 5, { kind: "register", bot, profile: { firstName: "P", username: 7 } }],
+    ["without a profile", 5, { kind: "register", bot }],
+    ["with a bot that is none", 5, { kind: "register", bot: "7", profile: { firstName: "P" } }],
+    ["with a referrer that is none", 5, { kind: "register", bot, profile: { firstName: "P" }, referrer: "ref" }],
+    ["with a wallet that is no text", 5, { kind: "set_wallet", wallet: 7 }],
+    ["with an empty wallet", 5, { kind: "set_wallet", wallet: "" }],
+    ["with a state that is none", 5, { kind: "set_bot_state", bot, state: "asleep" }],
+  ])("%s is its caller's mistake: no outage, and nothing of it is stored", async (_what, id, operation) => {
+    const rig = createUsersRig();
+    const ended = await rig
+      .until(rig.inUpdate(1, id as number, operation as Operation))
+      .catch((error: unknown) => error);
+    expect(ended).toBeInstanceOf(TypeError);
+    expect(rig.durable.users.size).toBe(0);
   });
 
   test("outside of an update is done and not remembered", async () => {
