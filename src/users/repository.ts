@@ -25,7 +25,7 @@ export interface RepositoryOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly limits: ChangeLimits & RewardLimits & StandingLimits;
-  readonly log: Pick<Log, "debug">;
+  readonly log: Pick<Log, "debug" | "error">;
   readonly newCode: () => string;
   readonly newWriter: () => string;
 }

@@ -8,6 +8,7 @@
  */
 import type { Tier } from "../cache/tier.ts";
 import type { Clock, Timer } from "../clock.ts";
+import { faultOf, isOutage } from "../faults.ts";
 import type { UserId } from "../ids.ts";
 import type { Log } from "../log.ts";
 import type { UserStore } from "../storage/store.ts";
@@ -29,7 +30,7 @@ export interface RewardsOptions {
   readonly tier: Pick<Tier, "forget" | "held">;
   readonly clock: Clock;
   readonly limits: RewardLimits;
-  readonly log: Pick<Log, "debug">;
+  readonly log: Pick<Log, "debug" | "error">;
 }
 
 export class Rewards {
@@ -91,7 +92,7 @@ export class Rewards {
     } catch (error) {
       // It may have taken effect. Of a referee that is not held it is not known whose points went up: they are shown late, and change by version.
       tier.forget([...new Set(referees.flatMap((referee) => [referee, tier.held(referee)?.referredBy ?? referee]))]);
-      log.debug("referrers could not be credited; it is tried again", { error });
+      log[levelOf(error)]("referrers could not be credited; it is tried again", { error });
       return 0;
     }
   }
@@ -111,7 +112,13 @@ export class Rewards {
         paid = owed.length === 0 ? 0 : await this.#reward(owed);
       }
     } catch (error) {
-      log.debug("what is owed could not be looked for; it is tried again", { error });
+      log[levelOf(error)]("what is owed could not be looked for; it is tried again", { error });
     }
   }
+}
+
+/** The store tells of an outage itself. Anything else does not pass by waiting, and nobody else would tell. */
+function levelOf(error: unknown): "debug" | "error" {
+  const fault = faultOf(error);
+  return fault !== undefined && isOutage(fault) ? "debug" : "error";
 }

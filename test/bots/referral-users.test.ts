@@ -43,7 +43,7 @@ async function stored() {
         clock,
         random: () => 0.5,
         limits: limits.users,
-        log: { debug() {} },
+        log: { debug() {}, error() {} },
         newCode: () => `code${String(++made).padStart(6, "0")}`,
         newWriter: () => `writer ${++made}`,
       });

@@ -278,7 +278,7 @@ class InstanceOfUsers {
       clock,
       random: scheduler.random,
       limits: changeLimits,
-      log: { debug: () => {} },
+      log: { debug: () => {}, error: () => {} },
       // Few enough that they meet.
       newCode: () => `code${Math.floor(scheduler.between(0, 20))}`,
       newWriter: () => `${this.partition}-${scheduler.steps}-${made++}`,

@@ -267,7 +267,7 @@ describe("a reward", () => {
   test("is not hidden by a write of its referrer that was stored before it and is answered after it", async () => {
     const rig = createUsersRig();
     for (const [id, referrer] of [[1], [2, 1]] as const) await rig.until(rig.inUpdate(id, id, register(referrer)));
-    rig.state.rewardsFail = true;
+    rig.state.rewardsFail = new Fault("unavailable", "storage is down");
     await rig.until(rig.inUpdate(3, 2, daily));
     rig.state.rewardsFail = false;
     await rig.clock.advance(61_000);
@@ -283,10 +283,23 @@ describe("a reward", () => {
     expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 50, walletAddress: "w" });
   });
 
+  test("that fails for another reason than an outage is told, and paid when that has passed", async () => {
+    const rig = createUsersRig();
+    for (const [id, referrer] of [[1], [2, 1]] as const) await rig.until(rig.inUpdate(id, id, register(referrer)));
+    rig.state.rewardsFail = new Error("no transactions here");
+    await rig.until(rig.inUpdate(3, 2, daily));
+    expect(rig.errors).toEqual(["referrers could not be credited; it is tried again"]);
+    rig.state.rewardsFail = false;
+    rig.repository.start();
+    await rig.clock.advance(100_000);
+    expect(rig.durable.users.get(toUserId(1))).toMatchObject({ points: 50, referralCount: 1 });
+    expect(rig.errors).toHaveLength(1);
+  });
+
   test("that could not be paid at once is swept a minute later", async () => {
     const rig = createUsersRig();
     for (const [id, referrer] of [[1], [2, 1]] as const) await rig.until(rig.inUpdate(id, id, register(referrer)));
-    rig.state.rewardsFail = true;
+    rig.state.rewardsFail = new Fault("unavailable", "storage is down");
     expect(await rig.until(rig.inUpdate(3, 2, daily))).toMatchObject({ kind: "granted", owes: true });
     expect(rig.durable.users.get(toUserId(1))?.points).toBe(0);
     rig.state.rewardsFail = false;

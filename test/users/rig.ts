@@ -36,7 +36,7 @@ export function createUsersRig(options: RigOptions = {}) {
     /** No write that holds this user ends well, and the store does not say whose fault it is. */
     unwritable: undefined as UserId | undefined,
     tooLarge: undefined as UserId | undefined,
-    rewardsFail: false,
+    rewardsFail: false as false | Error,
     /** Calls that take effect and whose answers are lost. */
     deafTo: new Set<"write" | "reward">(),
     /** Writes take effect at once and are answered after this. */
@@ -44,6 +44,8 @@ export function createUsersRig(options: RigOptions = {}) {
     settledBelow: 0,
     unsettled: new Set<Seq>(),
   };
+  /** Lines of the log that an operator must see. */
+  const errors: string[] = [];
   const answerers: (Answerer | undefined)[] = [];
   const reach = async <T>(name: keyof typeof calls, effect: () => Promise<T>): Promise<T> => {
     calls[name]++;
@@ -67,8 +69,8 @@ export function createUsersRig(options: RigOptions = {}) {
         return state.writesAnswered.then(() => written);
       }),
     reward: (referees, points, at) =>
-      state.rewardsFail
-        ? Promise.reject(new Fault("unavailable", "storage is down"))
+      state.rewardsFail !== false
+        ? Promise.reject(state.rewardsFail)
         : reach("reward", () => durable.reward(referees, points, at)),
     byReferralCode: (code) => reach("read", () => durable.byReferralCode(code)),
     leaderboard: (max) => reach("leaderboard", () => durable.leaderboard(max)),
@@ -87,7 +89,7 @@ export function createUsersRig(options: RigOptions = {}) {
     clock,
     random: () => 0.5,
     limits: { ...users, ...changed },
-    log: { debug: () => {} },
+    log: { debug: () => {}, error: (message) => void errors.push(message) },
     newCode: () => `code${++made}xxxx`,
     newWriter: () => `${++made}`,
     settled: {
@@ -112,7 +114,7 @@ export function createUsersRig(options: RigOptions = {}) {
     return watched;
   }
 
-  return { clock, durable, store, calls, writes, answerers, state, tier, repository, inUpdate, until };
+  return { clock, durable, store, calls, writes, answerers, errors, state, tier, repository, inUpdate, until };
 }
 
 export function register(referrer?: number): Operation {
