@@ -71,11 +71,11 @@ export function takenOutcome(operation: Operation): Outcome | undefined {
 }
 
 /**
- * Whether a replay must find this outcome remembered although nothing else of the user changes. The others answer the same again by
- * themselves: what was granted or known stays so.
+ * Whether a replay must find this outcome remembered although nothing else of the user changes: what was set or known already is not so any more
+ * once a later operation, stored before the process died, has changed it. A day stays granted, and who is not registered has nothing that remembers.
  */
 export function mustBeRemembered({ kind }: Outcome): boolean {
-  return kind === "wallet_same" || kind === "wallet_taken";
+  return kind !== "already" && kind !== "unregistered";
 }
 
 function register(

@@ -3,7 +3,7 @@ import type { BotId, UserId } from "../../src/ids.ts";
 import type { MemoryUserStore } from "../../src/storage/memory.ts";
 import { dailyPoints, type Operation, referralPoints } from "../../src/users/operations.ts";
 import type { Outcome } from "../../src/users/outcome.ts";
-import type { User } from "../../src/users/user.ts";
+import type { BotState, User } from "../../src/users/user.ts";
 
 export interface PlannedUpdate {
   readonly key: number;
@@ -106,10 +106,26 @@ export class UsersOracle {
     const [first] = registered;
     const referrer = first?.operation.kind === "register" ? first.operation.referrer : undefined;
     if (user.referredBy !== (referrer === id ? undefined : referrer)) found.push(`user ${id} has another referrer`);
+    found.push(...this.judgeStates(user, own));
     const isEarned = user.referredBy !== undefined && granted.length > 0;
     if (user.referral.state !== (isEarned ? "paid" : "none"))
       found.push(`user ${id}: the referral is ${user.referral.state}`);
     return found;
+  }
+
+  /** Each bot's updates come in one lane: the last one of them that says so decides. */
+  private judgeStates(user: User, own: readonly PlannedUpdate[]): string[] {
+    const said = new Map<BotId, BotState>();
+    for (const { bot, key, operation } of own) {
+      if (this.answers.get(key)?.kind === "unregistered") continue;
+      if (operation.kind === "register") said.set(bot, "active");
+      if (operation.kind === "set_bot_state") said.set(bot, operation.state);
+    }
+    return [...said].flatMap(([bot, state]) =>
+      user.bots[bot]?.state === state
+        ? []
+        : [`user ${user.telegramId} is ${user.bots[bot]?.state} in ${bot}, not ${state}`],
+    );
   }
 }
 

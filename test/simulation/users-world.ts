@@ -73,7 +73,7 @@ class UsersWorld {
     const { users } = limits;
     this.changeLimits = scheduler.chance(0.5)
       ? users
-      : { ...users, appliedCheckAt: 2, appliedMax: 4, groupMaxUsers: 2, writesMax: scheduler.pick([1, 3]) };
+      : { ...users, appliedCheckAt: 2, appliedMax: 12, groupMaxUsers: 2, writesMax: scheduler.pick([1, 3]) };
     this.crashesLeft = Math.floor(scheduler.between(0, 6));
     this.perils = { crash: scheduler.between(0, 0.04), stepMaxMs: scheduler.between(1, 20) };
     const some = (): number => scheduler.pick([0, 0.05]);
@@ -113,7 +113,7 @@ class UsersWorld {
   tiersOver(below: Tier, process: Process, partition: number): Tier {
     const { scheduler, model } = this;
     const { clock } = process;
-    const tierLimits = { usersMax: 3, ttlMs: 600_000, absentMs: 5_000, absentMax: 10 };
+    const tierLimits = { heldMax: 3, ttlMs: 600_000, absentMs: 5_000, absentMax: 10 };
     if (model === undefined) return createMemoryTier({ below, clock, limits: tierLimits });
     const wire = new Wire({
       scheduler,
@@ -246,6 +246,10 @@ class InstanceOfUsers {
   private readonly scope = createAttemptScope();
   /** Lanes at work in this life, by `laneOf`. */
   private busy = new Set<string>();
+  /** Handled in this life, by seq: they stand in the inbox until their settle is durable. */
+  private done = new Set<number>();
+  /** Settles become durable one after the other. */
+  private settling: Promise<void> = Promise.resolve();
 
   constructor(partition: number, world: UsersWorld) {
     this.partition = partition;
@@ -266,7 +270,7 @@ class InstanceOfUsers {
     });
     const { clock } = process;
     const store = this.world.storeOf(process);
-    const below = createStorageTier({ store, group: true, readMaxUsers: 100 });
+    const below = createStorageTier({ store, group: true, readMax: 100 });
     const tier = this.world.tiersOver(below, process, this.partition);
     const codes = createCodeTier({ store, clock, limits: { codesMax: 10, absentMs: 1_000, absentMax: 10 } });
     let made = 0;
@@ -289,6 +293,8 @@ class InstanceOfUsers {
       },
     });
     this.busy = new Set();
+    this.done = new Set();
+    this.settling = Promise.resolve();
     this.life = { process, repository, clock };
     repository.start();
     this.pump();
@@ -307,13 +313,13 @@ class InstanceOfUsers {
     if (life === undefined) return;
     for (const entry of this.unsettled) {
       const lane = laneOf(entry.update);
-      if (this.busy.has(lane)) continue;
+      if (this.busy.has(lane) || this.done.has(entry.seq)) continue;
       this.busy.add(lane);
       void this.handle(life, entry);
     }
   }
 
-  /** Until the update is settled, or the process dies. */
+  /** Until the update is settled, or the process dies. Its lane goes on before that is durable. */
   private async handle(
     life: NonNullable<InstanceOfUsers["life"]>,
     { seq, update }: { readonly seq: number; readonly update: PlannedUpdate },
@@ -337,10 +343,13 @@ class InstanceOfUsers {
       if (isDone) break;
       await sleep(clock, scheduler.between(100, 3_000));
     }
-    await process.io(() => {
-      this.unsettled = this.unsettled.filter((entry) => entry.seq !== seq);
-    });
+    this.done.add(seq);
     this.busy.delete(laneOf(update));
+    this.settling = this.settling.then(() =>
+      process.io(() => {
+        this.unsettled = this.unsettled.filter((entry) => entry.seq !== seq);
+      }),
+    );
     this.pump();
   }
 
