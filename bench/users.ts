@@ -143,12 +143,12 @@ async function tierFigures(held: number) {
       return new Map(ids.map((id) => [id, JSON.parse(JSON.stringify(userOf(id))) as User]));
     },
   };
-  const below = createStorageTier({ store, group: true, readMaxUsers: 1_000 });
+  const below = createStorageTier({ store, group: true, readMax: 1_000 });
   const { absentMs, absentMax } = limits.users;
   const tier = createMemoryTier({
     below,
     clock: systemClock,
-    limits: { usersMax: held + 1, ttlMs: 600_000, absentMs, absentMax },
+    limits: { heldMax: held + 1, ttlMs: 600_000, absentMs, absentMax },
   });
   const before = await memory();
   for (let id = 1; id <= held; id += 1_000) {

@@ -51,6 +51,31 @@ export const limits = {
     /** Pages of the write-ahead log after which it is folded into the database, 4 KiB each. */
     checkpointPages: 4_000,
   },
+  sessions: {
+    /** Longest time a write waits for others to be written with it, ms. */
+    groupMaxMs: 2,
+    /** Characters of a session as JSON: with a few values of unsettled updates beside it, it stays below the 16 MB of a document. */
+    valueMaxChars: 250_000,
+    /** Characters of a module's own key. */
+    keyMaxChars: 500,
+    /** Updates remembered with a session after which it is asked which of them may still come again. */
+    pastCheckAt: 4,
+    /** Updates remembered with a session that may come again, each with what was there before it; beyond it further ones wait. */
+    pastMax: 16,
+    /** First and longest wait after another write was first, outside of any update, ms. */
+    conflictFirstMs: 2,
+    conflictCapMs: 200,
+    /** How often deleted sessions are looked for, ms, and how many of them in one call. */
+    sweepMs: 60_000,
+    sweepMaxSessions: 1_000,
+    /** Sessions held in memory: 1 KB each with small values. */
+    heldMax: 100_000,
+    /** How long one is held without being written, ms. */
+    ttlMs: 600_000,
+    /** How long it is held that there is none, ms, and of how many. */
+    absentMs: 5_000,
+    absentMax: 50_000,
+  },
   sqliteUsers: {
     /** Pages of the write-ahead log after which it is folded into the database, 4 KiB each. */
     checkpointPages: 4_000,

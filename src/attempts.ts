@@ -79,3 +79,11 @@ export function createAttemptScope(): AttemptScope {
     run: (attempt, work) => storage.run(attempt, work),
   };
 }
+
+/** Which updates may come again. */
+export interface Settled {
+  /** Every update of the partition below is settled; 0 where that is not known. */
+  below(partition: number): Seq;
+  /** Those of `seqs` that are not settled. */
+  unsettled(partition: number, seqs: readonly Seq[]): Promise<ReadonlySet<Seq>>;
+}

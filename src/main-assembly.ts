@@ -123,8 +123,8 @@ class Assembly implements Botfleet {
         events: this.pipelineEvents(),
       });
       const { modules } = this.options;
-      const usesUsers = [...modules.values()].some(({ uses }) => uses?.includes("users"));
-      if (usesUsers) this.users = await this.openUsers(partition, scope);
+      const usesStorage = [...modules.values()].some(({ uses = [] }) => uses.length > 0);
+      if (usesStorage) this.users = await this.openUsers(partition, scope);
       const onMalformed = (): void => void this.countLetters();
       const { metrics } = this;
       this.connections = createFleetBots({
@@ -132,6 +132,7 @@ class Assembly implements Botfleet {
         limits,
         modules,
         users: this.users?.users,
+        sessions: this.users?.sessions,
         clock,
         random,
         log,

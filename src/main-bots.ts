@@ -14,6 +14,7 @@ import { createFloodControl } from "./telegram/flood-control.ts";
 import { createFloodRoom, type FloodControl, type FloodRoom, type FloodStatus } from "./telegram/flood-port.ts";
 import { createFetchTransport } from "./telegram/fetch-transport.ts";
 import { createOwnTransport } from "./telegram/transport.ts";
+import type { Sessions } from "./sessions/sessions.ts";
 import type { Users } from "./users/users.ts";
 import type { BotSettings } from "../config/bots-file.ts";
 import type { Limits } from "../config/limits.ts";
@@ -26,6 +27,7 @@ export interface FleetBotsOptions {
   readonly modules: ReadonlyMap<string, BotModule>;
   /** Undefined where no module uses them. */
   readonly users: Users | undefined;
+  readonly sessions: Sessions | undefined;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -77,7 +79,7 @@ interface Made {
 }
 
 function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Shared): Made {
-  const { settings, limits, modules, users, clock, random, scope, metrics } = options;
+  const { settings, limits, modules, users, sessions, clock, random, scope, metrics } = options;
   const { id, name, token, apiRoot } = bot;
   const module = modules.get(bot.module);
   if (module === undefined) throw new Error(`module ${bot.module} was not loaded`);
@@ -121,6 +123,7 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
         me,
         log,
         users,
+        sessions: sessions === undefined ? undefined : (sessionsName) => sessions.of(id, sessionsName),
         rateLimit: settings.rateLimit,
         limits: limits.modules,
         now: () => clock.now(),

@@ -43,7 +43,7 @@ export async function openCache(options: OpenCacheOptions): Promise<OpenedCache>
   const memory = createMemoryTier({
     below: shared?.tier ?? storage,
     clock,
-    limits: { usersMax: cache.users, ttlMs: cache.userMs, absentMs, absentMax },
+    limits: { heldMax: cache.users, ttlMs: cache.userMs, absentMs, absentMax },
   });
   shared?.start({ onChanged: (id, version) => memory.changed(id, version), onDoubt: () => memory.doubt() });
   return {

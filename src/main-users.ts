@@ -1,6 +1,7 @@
-/** Builds what the modules that use users share: storage, tiers, repository. */
-import type { AttemptScope } from "./attempts.ts";
+/** Builds what the modules that use users or sessions share: storage, tiers, repository. */
+import type { AttemptScope, Settled } from "./attempts.ts";
 import { createCodeTier } from "./cache/codes.ts";
+import { createSessionTier } from "./cache/sessions.ts";
 import { createStorageTier } from "./cache/storage.ts";
 import type { Clock, Random } from "./clock.ts";
 import { toSeq } from "./ids.ts";
@@ -9,9 +10,10 @@ import type { Log } from "./log.ts";
 import { openCache } from "./main-cache.ts";
 import type { CacheStatus } from "./ops/cache-metrics.ts";
 import type { Metrics } from "./ops/metrics.ts";
+import { createSessions, type Sessions } from "./sessions/sessions.ts";
+import type { Session, SessionStore } from "./storage/session-store.ts";
 import { createSqliteUserStore } from "./storage/sqlite.ts";
 import { newReferralCode } from "./users/code.ts";
-import type { Settled } from "./users/folding.ts";
 import { createRepository } from "./users/repository.ts";
 import type { Users } from "./users/users.ts";
 import type { Limits } from "../config/limits.ts";
@@ -34,6 +36,7 @@ export interface OpenUsersOptions {
 
 export interface OpenedUsers {
   readonly users: Users;
+  readonly sessions: Sessions;
   cacheStatus(): CacheStatus;
   /** Stores what waits and closes the storage. */
   stop(): Promise<void>;
@@ -51,7 +54,7 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
     onBroken,
   });
   const stopListening = store.onState((state) => onLost(state === "lost"));
-  const storage = createStorageTier({ store, group: batches.reads, readMaxUsers: limits.users.readMaxUsers });
+  const storage = createStorageTier({ store, group: batches.reads, readMax: limits.users.readMaxUsers });
   const cache = await openCache({ ...options, storage }).catch(async (error: unknown) => {
     await store.stop();
     throw error;
@@ -71,16 +74,43 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
     newWriter: () => crypto.randomUUID(),
   });
   repository.start();
+  const sessions = openSessions(options, store);
+  sessions.start();
   return {
     users: repository,
+    sessions,
     cacheStatus: () => cache.status(),
     async stop() {
       await repository.stop();
+      await sessions.stop();
       await cache.stop();
       stopListening();
       await store.stop();
     },
   };
+}
+
+function openSessions(options: OpenUsersOptions, store: SessionStore): Sessions {
+  const { settings, limits, partition, scope, clock, random, log } = options;
+  const { batches } = settings;
+  const storage = createStorageTier<string, Session>({
+    store: { read: (keys) => store.readSessions(keys) },
+    group: batches.reads,
+    readMax: limits.users.readMaxUsers,
+  });
+  // Instances that share a cache may share sessions too, and do not tell each other of them.
+  const isAlone = settings.redis.cacheUrl === undefined;
+  return createSessions({
+    store,
+    tier: isAlone ? createSessionTier({ below: storage, clock, limits: limits.sessions }) : storage,
+    scope,
+    settled: settledOf(partition),
+    clock,
+    random,
+    limits: { ...limits.sessions, groupMaxSessions: batches.writes ? batches.writesMax : 1 },
+    log,
+    newWriter: () => crypto.randomUUID(),
+  });
 }
 
 /** Of another partition nothing is known here: all of its updates may come again. */

@@ -7,16 +7,17 @@
  *
  * A bot is ordinary grammY middleware; any grammY plugin works. It knows nothing of inbox, lanes, leases or databases. It is no
  * `Bot`: token, client and polling are botfleet's. What it keeps in memory is its own: other instances and the next start know
- * nothing of it; what is to last belongs into `given.users`.
+ * nothing of it; what is to last belongs into `given.users` or `given.sessions`.
  */
 import type { Composer, Context } from "grammy";
 import type { Update as TelegramUpdate, UserFromGetMe } from "grammy/types";
+import type { SessionStorage } from "../sessions/port.ts";
 import type { Users } from "../users/users.ts";
 
 export type UpdateKind = Exclude<keyof TelegramUpdate, "update_id">;
 
 /** What a module may use and has to name first: it needs a store, which is opened only where a bot asks for it. */
-export type Use = "users";
+export type Use = "users" | "sessions";
 
 /** What every bot is given. */
 export interface Given {
@@ -28,6 +29,12 @@ export interface Given {
   readonly now: () => number;
   /** The users of the whole fleet. Throws `module_invalid` where the module does not name `users` in its `uses`. */
   readonly users: Users;
+  /**
+   * A storage for grammY's `session`, kept with the users: `session({ initial, storage: given.sessions() })`. An update that runs again finds what its
+   * first run found. `name` (a-z, 0-9 and _) keeps sessions of one bot apart. Throws `module_invalid` where the module does not name `sessions` in its
+   * `uses`.
+   */
+  readonly sessions: <Value>(name?: string) => SessionStorage<Value>;
   /** What one user may send, for the module to hold to; undefined: no limit (`RATE_LIMIT_*`). */
   readonly rateLimit: RateLimit | undefined;
   /** For what the module keeps in memory of its users. */

@@ -19,7 +19,7 @@ type Exports = Readonly<Record<string, unknown>>;
 const updatesMax = 100;
 const updateForm = /^[a-z][a-z_]{0,62}[a-z]$/;
 const errorMaxChars = 500;
-const usable: readonly Use[] = ["users"];
+const usable: readonly Use[] = ["users", "sessions"];
 
 /**
  * Loads a module. `nameOrPath`: the name of a built-in module, or a path, absolute or relative to `cwd`. Each file is run once in a

@@ -15,6 +15,7 @@ export interface HostedBotOptions extends Pick<
   readonly module: BotModule;
   /** Undefined: for modules that do not use them. */
   readonly users: Users | undefined;
+  readonly sessions: Given["sessions"] | undefined;
 }
 
 export interface HostedBot {
@@ -41,19 +42,26 @@ export async function createHostedBot(options: HostedBotOptions): Promise<Hosted
   };
 }
 
-function givenOf({ name, me, log, now, rateLimit, limits, count, module, users }: HostedBotOptions): Given {
+function givenOf(options: HostedBotOptions): Given {
+  const { name, me, log, now, rateLimit, limits, count, module } = options;
   const given = { name, me, log, now, rateLimit, limits, count };
-  if (module.uses?.includes("users") === true) {
-    if (users !== undefined) return { ...given, users };
-    throw new Fault("module_invalid", `Bot ${name}: its module uses \`users\`, and there is no store of users.`);
+  for (const use of ["users", "sessions"] as const) {
+    if (module.uses?.includes(use) === true) {
+      const used = options[use];
+      if (used === undefined)
+        throw new Fault("module_invalid", `Bot ${name}: its module uses \`${use}\`, and there is no store of ${use}.`);
+      Object.defineProperty(given, use, { value: used, enumerable: true });
+      continue;
+    }
+    // Not enumerable: a module may copy what it is given.
+    Object.defineProperty(given, use, {
+      get() {
+        const words = `its module touches \`given.${use}\` without \`export const uses = ["${use}"]\``;
+        throw new Fault("module_invalid", `Bot ${name}: ${words}.`);
+      },
+    });
   }
-  // Not enumerable: a module may copy what it is given.
-  return Object.defineProperty(given as Given, "users", {
-    get() {
-      const words = 'its module touches `given.users` without `export const uses = ["users"]`';
-      throw new Fault("module_invalid", `Bot ${name}: ${words}.`);
-    },
-  });
+  return given as Given;
 }
 
 const depthMax = 6;

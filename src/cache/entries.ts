@@ -2,7 +2,9 @@
  * Users as the first tier holds them: packed, but for those of the last looks. An update looks at its user several times within
  * milliseconds and writes it; packing for each of them would cost more than the rest.
  */
+import type { UserId } from "../ids.ts";
 import type { User } from "../users/user.ts";
+import type { HeldEntry, Holding } from "./holding.ts";
 import { pack, type Packed, unpack } from "./packing.ts";
 
 /** Entries of a generation; two of them are kept unpacked. */
@@ -11,16 +13,13 @@ const generationMax = 1_000;
 const entryBytes = 150;
 const unpackedBytes = 1_500;
 
-export interface Entry {
-  readonly version: number;
-  /** The doubt (`memory.ts`) after which it was asked for. */
-  readonly doubt: number;
+export interface Entry extends HeldEntry {
   /** One of the two is there. */
   packed: Packed | undefined;
   user: User | undefined;
 }
 
-export class Entries {
+export class Entries implements Holding<UserId, User, Entry> {
   #young = new Set<Entry>();
   #old = new Set<Entry>();
   #packedBytes = 0;
@@ -31,13 +30,17 @@ export class Entries {
     return count * entryBytes + this.#packedBytes + unpacked * unpackedBytes;
   }
 
+  idOf(user: User): UserId {
+    return user.telegramId;
+  }
+
   of(user: User, doubt: number): Entry {
     const entry: Entry = { version: user.version, doubt, packed: undefined, user };
     this.#look(entry);
     return entry;
   }
 
-  userOf(entry: Entry): User {
+  documentOf(entry: Entry): User {
     const user = entry.user ?? unpack(entry.packed ?? "");
     if (entry.user === undefined) {
       entry.user = user;

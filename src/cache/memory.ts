@@ -1,5 +1,5 @@
 /**
- * The first tier: users in the memory of this process, over the tier below.
+ * The first tier: documents in the memory of this process, over the tier below.
  *
  *     read ──► held? ── yes ──► answered
  *               └ no ──► somebody asks already? ── yes ──► same answer
@@ -14,105 +14,115 @@
  * which it was asked for: an answer that was on its way is in doubt too.
  */
 import { LRUCache } from "lru-cache";
-import { Entries, type Entry } from "./entries.ts";
+import { Entries } from "./entries.ts";
 import type { Clock } from "../clock.ts";
 import type { UserId } from "../ids.ts";
 import type { User } from "../users/user.ts";
+import type { HeldEntry, Holding, Versioned } from "./holding.ts";
 import { lifeTimes } from "./life-times.ts";
 import type { Tier } from "./tier.ts";
 
-export interface MemoryTierOptions {
-  readonly below: Tier;
+export interface MemoryTierOptions<Id = UserId, Document = User> {
+  readonly below: Tier<Id, Document>;
   readonly clock: Clock;
-  readonly limits: {
-    /** Users held at a time. */
-    readonly usersMax: number;
-    /** How long a user is held without being written, ms. */
-    readonly ttlMs: number;
-    /** How long it is held that a user does not exist, ms. */
-    readonly absentMs: number;
-    readonly absentMax: number;
-  };
+  readonly limits: MemoryTierLimits;
 }
 
-export interface MemoryTier extends Tier {
-  /** Another instance has stored the user; `version` 0: not known which. */
-  changed(id: UserId, version: number): void;
+export interface MemoryTierLimits {
+  /** Documents held at a time. */
+  readonly heldMax: number;
+  /** How long one is held without being written, ms. */
+  readonly ttlMs: number;
+  /** How long it is held that there is none, ms. */
+  readonly absentMs: number;
+  readonly absentMax: number;
+}
+
+export interface MemoryTier<Id = UserId, Document = User> extends Tier<Id, Document> {
+  /** Another instance has stored it; `version` 0: not known which. */
+  changed(id: Id, version: number): void;
   /** Some change may not have been told: everything held must be checked. Cheap, however much is held. */
   doubt(): void;
   stats(): TierStats;
 }
 
-/** Counts since the start, by user. */
+/** Counts since the start, by document. */
 export interface TierStats {
   readonly hits: number;
   readonly misses: number;
   /** Dropped for others that were looked at later. */
   readonly evictions: number;
   /** Held now. */
-  readonly users: number;
+  readonly held: number;
   /** About what they take. */
   readonly bytes: number;
 }
 
-type Found = ReadonlyMap<UserId, User>;
-
-/** A question to the tier below, for one user. */
-interface Fill {
-  readonly found: Promise<Found>;
+/** A question to the tier below, for one document. */
+interface Fill<Id, Document> {
+  readonly found: Promise<ReadonlyMap<Id, Document>>;
   /** The doubt at the time of the question. */
   readonly doubt: number;
-  /** The user was stored or forgotten after the question: its answer may be old. */
+  /** It was stored or forgotten after the question: its answer may be old. */
   isOld: boolean;
 }
 
 export function createMemoryTier(options: MemoryTierOptions): MemoryTier {
-  return new Memory(options);
+  return new Memory(new Entries(), options);
 }
 
-class Memory implements MemoryTier {
-  readonly #below: Tier;
-  readonly #held: LRUCache<UserId, Entry>;
-  readonly #entries = new Entries();
-  readonly #absent: LRUCache<UserId, true>;
-  readonly #fills = new Map<UserId, Fill>();
+/** A first tier of other documents. */
+export function createMemoryTierOf<Id extends {}, Document extends Versioned, Held extends HeldEntry>(
+  holding: Holding<Id, Document, Held>,
+  options: MemoryTierOptions<Id, Document>,
+): MemoryTier<Id, Document> {
+  return new Memory(holding, options);
+}
+
+class Memory<Id extends {}, Document extends Versioned, Held extends HeldEntry> implements MemoryTier<Id, Document> {
+  readonly #below: Tier<Id, Document>;
+  readonly #held: LRUCache<Id, Held>;
+  readonly #holding: Holding<Id, Document, Held>;
+  readonly #absent: LRUCache<Id, true>;
+  readonly #fills = new Map<Id, Fill<Id, Document>>();
   /** How often everything has been in doubt. */
   #doubt = 0;
   #hits = 0;
   #misses = 0;
   #evictions = 0;
 
-  constructor({ below, clock, limits }: MemoryTierOptions) {
+  constructor(holding: Holding<Id, Document, Held>, { below, clock, limits }: MemoryTierOptions<Id, Document>) {
+    this.#holding = holding;
     this.#below = below;
     const perf = lifeTimes(clock);
     this.#held = new LRUCache({
-      max: limits.usersMax,
+      max: limits.heldMax,
       ttl: limits.ttlMs,
       ...perf,
       // Evicted, deleted or replaced.
       dispose: (entry, _id, why) => {
         if (why === "evict") this.#evictions++;
-        this.#entries.drop(entry);
+        this.#holding.drop(entry);
       },
     });
     this.#absent = new LRUCache({ max: limits.absentMax, ttl: limits.absentMs, ...perf });
   }
 
-  held(id: UserId): User | undefined {
+  held(id: Id): Document | undefined {
     const entry = this.#held.get(id);
     if (entry === undefined || entry.doubt !== this.#doubt) return undefined;
     this.#hits++;
-    return this.#entries.userOf(entry);
+    return this.#holding.documentOf(entry);
   }
 
-  async read(ids: readonly UserId[]): Promise<Found> {
-    const users = new Map<UserId, User>();
-    const awaited = new Map<UserId, Fill>();
-    const missing: UserId[] = [];
+  async read(ids: readonly Id[]): Promise<ReadonlyMap<Id, Document>> {
+    const documents = new Map<Id, Document>();
+    const awaited = new Map<Id, Fill<Id, Document>>();
+    const missing: Id[] = [];
     for (const id of ids) {
-      const user = this.held(id);
-      if (user !== undefined) {
-        users.set(id, user);
+      const document = this.held(id);
+      if (document !== undefined) {
+        documents.set(id, document);
         continue;
       }
       if (this.#absent.has(id)) continue;
@@ -124,31 +134,31 @@ class Memory implements MemoryTier {
     // Awaited below, question by question.
     if (missing.length > 0) void this.#ask(missing, this.#below.read(missing), awaited);
     for (const [id, { found }] of awaited) {
-      const user = await found.then(
+      const document = await found.then(
         (answer) => answer.get(id),
         (error: unknown) => this.#doubtful(id, error),
       );
-      if (user !== undefined) users.set(id, user);
+      if (document !== undefined) documents.set(id, document);
     }
-    return users;
+    return documents;
   }
 
-  async readFresh(ids: readonly UserId[]): Promise<Found> {
+  async readFresh(ids: readonly Id[]): Promise<ReadonlyMap<Id, Document>> {
     for (const id of ids) this.#forget(id);
     return this.#ask(ids, this.#below.readFresh(ids), new Map());
   }
 
-  stored(users: readonly User[]): void {
-    for (const user of users) this.#stored(user);
-    this.#below.stored(users);
+  stored(documents: readonly Document[]): void {
+    for (const document of documents) this.#stored(document);
+    this.#below.stored(documents);
   }
 
-  forget(ids: readonly UserId[]): void {
+  forget(ids: readonly Id[]): void {
     for (const id of ids) this.#forget(id);
     this.#below.forget(ids);
   }
 
-  changed(id: UserId, version: number): void {
+  changed(id: Id, version: number): void {
     if (version === 0) return this.#forget(id);
     // Whatever its version: once it is out of `fills`, nobody could tell it of the next change.
     this.#outdate(id);
@@ -163,18 +173,22 @@ class Memory implements MemoryTier {
   }
 
   stats(): TierStats {
-    const users = this.#held.size;
-    const bytes = this.#entries.bytes(users);
-    return { hits: this.#hits, misses: this.#misses, evictions: this.#evictions, users, bytes };
+    const held = this.#held.size;
+    const bytes = this.#holding.bytes(held);
+    return { hits: this.#hits, misses: this.#misses, evictions: this.#evictions, held, bytes };
   }
 
   /** Keeps what `asked` brings, and puts the questions into `fills` meanwhile. */
-  #ask(ids: readonly UserId[], asked: Promise<Found>, fills: Map<UserId, Fill>): Promise<Found> {
-    const own = new Map<UserId, Fill>();
+  #ask(
+    ids: readonly Id[],
+    asked: Promise<ReadonlyMap<Id, Document>>,
+    fills: Map<Id, Fill<Id, Document>>,
+  ): Promise<ReadonlyMap<Id, Document>> {
+    const own = new Map<Id, Fill<Id, Document>>();
     const found = asked.then(
-      (users) => {
-        for (const [id, fill] of own) this.#filled(id, fill, users.get(id));
-        return users;
+      (documents) => {
+        for (const [id, fill] of own) this.#filled(id, fill, documents.get(id));
+        return documents;
       },
       (error: unknown) => {
         for (const [id, fill] of own) this.#end(id, fill);
@@ -192,27 +206,27 @@ class Memory implements MemoryTier {
     return found;
   }
 
-  #filled(id: UserId, fill: Fill, user: User | undefined): void {
+  #filled(id: Id, fill: Fill<Id, Document>, document: Document | undefined): void {
     this.#end(id, fill);
     if (fill.isOld) return;
-    if (user !== undefined) return this.#keep(user, fill.doubt);
+    if (document !== undefined) return this.#keep(document, fill.doubt);
     this.#held.delete(id);
     if (fill.doubt === this.#doubt) this.#absent.set(id, true);
   }
 
-  #end(id: UserId, fill: Fill): void {
+  #end(id: Id, fill: Fill<Id, Document>): void {
     if (this.#fills.get(id) === fill) this.#fills.delete(id);
   }
 
   /** What is on its way is old; whoever asks from now on asks anew. */
-  #outdate(id: UserId): void {
+  #outdate(id: Id): void {
     const fill = this.#fills.get(id);
     if (fill === undefined) return;
     fill.isOld = true;
     this.#fills.delete(id);
   }
 
-  #forget(id: UserId): void {
+  #forget(id: Id): void {
     this.#outdate(id);
     this.#held.delete(id);
     this.#absent.delete(id);
@@ -222,29 +236,30 @@ class Memory implements MemoryTier {
    * Kept only in the place of what it was made from: if that is gone, another instance may have stored a newer one and said so while this one
    * was on its way, and it would be said no more.
    */
-  #stored(user: User): void {
-    const { telegramId: id, version } = user;
+  #stored(document: Document): void {
+    const id = this.#holding.idOf(document);
+    const { version } = document;
     this.#outdate(id);
     const before = this.#held.peek(id);
-    if (before?.version === version - 1) return this.#keep(user, before.doubt);
-    if (version === 1 && this.#absent.has(id)) return this.#keep(user, this.#doubt);
+    if (before?.version === version - 1) return this.#keep(document, before.doubt);
+    if (this.#absent.has(id)) return this.#keep(document, this.#doubt);
     this.#absent.delete(id);
     if (before !== undefined && before.version < version) this.#held.delete(id);
   }
 
   /** Where nobody can answer, what is in doubt is better than nothing. */
-  #doubtful(id: UserId, error: unknown): User {
+  #doubtful(id: Id, error: unknown): Document {
     const entry = this.#held.get(id);
     if (entry === undefined) throw error;
-    return this.#entries.userOf(entry);
+    return this.#holding.documentOf(entry);
   }
 
-  #keep(user: User, doubt: number): void {
-    const id = user.telegramId;
+  #keep(document: Document, doubt: number): void {
+    const id = this.#holding.idOf(document);
     const before = this.#held.peek(id);
-    if (before !== undefined && before.version > user.version) return;
-    const isSame = before?.version === user.version;
+    if (before !== undefined && before.version > document.version) return;
+    const isSame = before?.version === document.version;
     this.#absent.delete(id);
-    this.#held.set(id, this.#entries.of(user, isSame ? Math.max(doubt, before.doubt) : doubt));
+    this.#held.set(id, this.#holding.of(document, isSame ? Math.max(doubt, before.doubt) : doubt));
   }
 }

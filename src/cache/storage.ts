@@ -1,58 +1,63 @@
-/** The lowest tier: storage itself, asked for many users at a time. */
+/** The lowest tier: storage itself, asked for many documents at a time. */
 import DataLoader from "dataloader";
 import { Fault, faultOf, isOutage } from "../faults.ts";
-import type { UserId } from "../ids.ts";
-import type { UserStore } from "../storage/store.ts";
-import type { User } from "../users/user.ts";
 import type { Tier } from "./tier.ts";
 
-export interface StorageTierOptions {
-  readonly store: Pick<UserStore, "read">;
+export interface StorageTierOptions<Id, Document> {
+  readonly store: { read(ids: readonly Id[]): Promise<ReadonlyMap<Id, Document>> };
   /** Reads that come together are one (`ENABLE_QUERY_BATCHING`). */
   readonly group: boolean;
-  /** Users asked for at once. */
-  readonly readMaxUsers: number;
+  /** Documents asked for at once. */
+  readonly readMax: number;
 }
 
-export function createStorageTier({ store, group, readMaxUsers }: StorageTierOptions): Tier {
+export function createStorageTier<Id, Document>({
+  store,
+  group,
+  readMax,
+}: StorageTierOptions<Id, Document>): Tier<Id, Document> {
   /** One damaged document must not hide those that are asked for with it. */
-  async function readEach(ids: readonly UserId[]): Promise<ReadonlyMap<UserId, User | Error>> {
+  async function readEach(ids: readonly Id[]): Promise<ReadonlyMap<Id, Document | Error>> {
     try {
       return await store.read(ids);
     } catch (error) {
       const fault = faultOf(error);
       if (ids.length === 1 || fault === undefined || isOutage(fault)) throw error;
-      const users = new Map<UserId, User | Error>();
+      const documents = new Map<Id, Document | Error>();
       for (const id of ids) {
-        for (const [found, user] of await readEach([id]).catch((failed: unknown) => new Map([[id, asError(failed)]]))) {
-          users.set(found, user);
+        for (const [found, document] of await readEach([id]).catch(
+          (failed: unknown) => new Map([[id, asError(failed)]]),
+        )) {
+          documents.set(found, document);
         }
       }
-      return users;
+      return documents;
     }
   }
 
   // Holds nothing itself: remembering is the business of the tiers above.
-  const loader = new DataLoader<UserId, User | undefined>(
+  const loader = new DataLoader<Id, Document | undefined>(
     async (ids) => {
-      const users = await readEach([...new Set(ids)]);
-      return ids.map((id) => users.get(id));
+      const documents = await readEach([...new Set(ids)]);
+      return ids.map((id) => documents.get(id));
     },
-    { cache: false, batch: group, maxBatchSize: readMaxUsers },
+    { cache: false, batch: group, maxBatchSize: readMax },
   );
 
-  async function read(ids: readonly UserId[]): Promise<ReadonlyMap<UserId, User>> {
-    const users = new Map<UserId, User>();
+  async function read(ids: readonly Id[]): Promise<ReadonlyMap<Id, Document>> {
+    const documents = new Map<Id, Document>();
     const failed: unknown[] = [];
     for (const [at, found] of (await loader.loadMany(ids)).entries()) {
       const id = ids[at];
       if (found instanceof Error) failed.push(found);
-      else if (found !== undefined && id !== undefined) users.set(id, found);
+      else if (found !== undefined && id !== undefined) documents.set(id, found);
     }
     const [error] = failed;
     if (error !== undefined)
-      throw error instanceof Fault ? error : new Fault("unavailable", "users cannot be read", { cause: error });
-    return users;
+      throw error instanceof Fault
+        ? error
+        : new Fault("unavailable", "what is stored cannot be read", { cause: error });
+    return documents;
   }
 
   return { held: () => undefined, read, readFresh: read, stored: () => {}, forget: () => {} };

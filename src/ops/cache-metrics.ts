@@ -7,7 +7,7 @@ export interface CacheStatus {
     readonly hits: number;
     readonly misses: number;
     readonly evictions: number;
-    readonly users: number;
+    readonly held: number;
     readonly bytes: number;
   };
   /** Undefined where there is no second tier. */
@@ -67,7 +67,7 @@ export function addCacheMetrics(registry: Registry, status: () => CacheStatus | 
     redis: ({ server }) => server?.evictions,
   });
   perTier(Gauge, "entries", "Users held; `redis`: keys of its whole database.", {
-    memory: ({ users }) => users,
+    memory: ({ held }) => held,
     redis: ({ server }) => server?.keys,
   });
   perTier(Gauge, "bytes", "What they take, about; `redis`: memory of its whole server.", {

@@ -1,12 +1,13 @@
-/** The tables of the SQLite user store. */
+/** The tables of the SQLite storage. */
 import type { Format } from "../sqlite/format.ts";
+import { sessionSchema } from "./sqlite-sessions.ts";
 
 /**
  * `users`: a column for what is searched by or what a reward changes; the rest as JSON text. `referral_state` 0 none, 1 owed, 2 paid.
  * `wallet`, `code`, `device` and `ip` hold the text of `keyOf`. `members`: who is active in which bot. `histogram`: active users per bucket of
  * points. `members` and `histogram` change in the transaction of what they are made of.
  */
-const schema = `
+const userSchema = `
   CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
   CREATE TABLE users(
     id INTEGER PRIMARY KEY, version INTEGER NOT NULL, updated_at INTEGER NOT NULL, referral_count INTEGER NOT NULL,
@@ -26,4 +27,7 @@ const schema = `
   CREATE TABLE histogram(points INTEGER PRIMARY KEY, users INTEGER NOT NULL);
 `;
 
-export const format: Format = { schema, migrations: [] };
+export const format: Format = {
+  schema: userSchema + sessionSchema,
+  migrations: [(db) => db.run(sessionSchema)],
+};

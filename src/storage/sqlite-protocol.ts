@@ -1,4 +1,5 @@
 /** What the event loop and the worker that owns the file of the users tell each other. */
+import type { SqliteSessions } from "./sqlite-sessions.ts";
 import type { SqliteUsers, SqliteUsersOptions } from "./sqlite-users.ts";
 
 export interface OpenOptions extends SqliteUsersOptions {
@@ -12,8 +13,21 @@ export interface Calls extends Pick<
   "read" | "find" | "ids" | "histogram" | "write" | "reward" | "probe" | "close"
 > {
   open(options: OpenOptions): void;
+  readSessions: SqliteSessions["read"];
+  writeSessions: SqliteSessions["write"];
+  emptied: SqliteSessions["emptied"];
+  removeSessions: SqliteSessions["remove"];
 }
 
 export type Request = {
   readonly [Call in keyof Calls]: { readonly id: number; readonly call: Call; readonly given: Parameters<Calls[Call]> };
 }[keyof Calls];
+
+/** Calls that write: their success tells that the file can be written. */
+export const writingCalls: ReadonlySet<keyof Calls> = new Set([
+  "write",
+  "reward",
+  "writeSessions",
+  "removeSessions",
+  "probe",
+] as const);

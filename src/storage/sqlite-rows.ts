@@ -59,6 +59,11 @@ export function keyOf(text: string): string {
   return isPlain ? text : JSON.stringify(text);
 }
 
+/** The value whose `keyOf` it is. */
+export function textOfKey(key: string): string {
+  return key.startsWith('"') ? (JSON.parse(key) as string) : key;
+}
+
 function keyOrNull(text: string | undefined): string | null {
   return text === undefined ? null : keyOf(text);
 }

@@ -4,6 +4,7 @@ import { toUserId } from "../ids.ts";
 import { openDurable } from "../sqlite/open.ts";
 import { format } from "./sqlite-format.ts";
 import { bucketOf, type Cell, documentSeparator } from "./sqlite-rows.ts";
+import { SqliteSessions } from "./sqlite-sessions.ts";
 import { prepare, type Statements } from "./sqlite-statements.ts";
 import { type Counted, type RowWrite, writesIn } from "./sqlite-writes.ts";
 import type { PointsBucket, Rewarded, Written } from "./store.ts";
@@ -29,6 +30,7 @@ export function openSqliteUsers(options: SqliteUsersOptions): SqliteUsers {
 
 /** Documents are answered as JSON texts with a separator between them: one text goes to the event loop at a fraction of the cost of objects. */
 export class SqliteUsers {
+  readonly sessions: SqliteSessions;
   readonly #db: Database;
   readonly #options: SqliteUsersOptions;
   readonly #sql: Statements;
@@ -39,6 +41,7 @@ export class SqliteUsers {
     this.#db = db;
     this.#options = options;
     this.#sql = prepare(db);
+    this.sessions = new SqliteSessions(db, (work) => this.transaction(work));
   }
 
   read(ids: string): string {
@@ -63,11 +66,11 @@ export class SqliteUsers {
 
   /** `text` as `textOf` makes it. */
   write(text: string): readonly Written[] {
-    return this.#transaction(() => Array.from(writesIn(text), (write) => this.#writeOne(write)));
+    return this.transaction(() => Array.from(writesIn(text), (write) => this.#writeOne(write)));
   }
 
   reward(referees: readonly number[], points: number, at: number): readonly Rewarded[] {
-    return this.#transaction(() => {
+    return this.transaction(() => {
       const earned = new Map<number, number>();
       const paid = referees.map((referee) => {
         const row = this.#sql.pay.values(at, referee)[0];
@@ -88,7 +91,7 @@ export class SqliteUsers {
 
   /** Writes, so that it tells whether the store can be written. */
   probe(now: number): void {
-    this.#transaction(() => this.#sql.probe.run(now));
+    this.transaction(() => this.#sql.probe.run(now));
   }
 
   /** Folds the write-ahead log into the database where it has grown past `checkpointPages`, or `now`. */
@@ -104,10 +107,12 @@ export class SqliteUsers {
 
   close(): void {
     this.#sql.finalize();
+    this.sessions.finalize();
     this.#db.close(true);
   }
 
-  #transaction<T>(work: () => T): T {
+  /** All of `work` or nothing; throws what it throws. */
+  transaction<T>(work: () => T): T {
     this.#moved.clear();
     this.#sql.begin.run();
     try {

@@ -4,7 +4,7 @@ import { isDamage, isSound, suspectDamage } from "../sqlite/damage.ts";
 import { Place } from "../sqlite/place.ts";
 import type { Answer } from "../sqlite/thread.ts";
 import { format } from "./sqlite-format.ts";
-import type { OpenOptions, Request } from "./sqlite-protocol.ts";
+import { type OpenOptions, type Request, writingCalls } from "./sqlite-protocol.ts";
 import { openSqliteUsers, type SqliteUsers } from "./sqlite-users.ts";
 
 declare const self: Worker;
@@ -17,12 +17,8 @@ self.addEventListener("message", ({ data }: MessageEvent<Request>) => {
   const told = attempt(data);
   self.postMessage(told, []);
   // After the answer: nobody waits for it but the next call.
-  if (isWriting(data)) foldLog("message" in told);
+  if (writingCalls.has(data.call)) foldLog("message" in told);
 });
-
-function isWriting({ call }: Request): boolean {
-  return call === "write" || call === "reward" || call === "probe";
-}
 
 function attempt(request: Request): Answer {
   try {
@@ -39,7 +35,7 @@ function answer(request: Request): unknown {
   const { place } = opened;
   place.recheck();
   const result = made(request, opened);
-  if (isWriting(request)) place.check();
+  if (writingCalls.has(request.call)) place.check();
   return result;
 }
 
@@ -57,6 +53,14 @@ function made(request: Call, { users, options }: NonNullable<typeof opened>): un
       return slowed(users.write(...request.given), options);
     case "reward":
       return slowed(users.reward(...request.given), options);
+    case "readSessions":
+      return users.sessions.read(...request.given);
+    case "writeSessions":
+      return slowed(users.sessions.write(...request.given), options);
+    case "emptied":
+      return users.sessions.emptied(...request.given);
+    case "removeSessions":
+      return users.sessions.remove(...request.given);
     case "probe":
       return users.probe(...request.given);
   }

@@ -13,8 +13,10 @@ import { startThread, type Thread } from "../sqlite/thread.ts";
 import { createUserCheck, invalidUser, type UserCheck } from "../users/check-user.ts";
 import type { User } from "../users/user.ts";
 import { Damaged } from "./damaged.ts";
-import type { Calls } from "./sqlite-protocol.ts";
+import { type Calls, writingCalls } from "./sqlite-protocol.ts";
 import { type Cell, documentSeparator, keyOf } from "./sqlite-rows.ts";
+import type { Session, SessionStore, SessionWrite, SessionWritten } from "./session-store.ts";
+import { sessionRowOf, sessionsIn } from "./sqlite-sessions.ts";
 import { textOf } from "./sqlite-writes.ts";
 import type {
   Page,
@@ -52,11 +54,13 @@ export interface SqliteUserLimits {
   readonly damagedToldMax: number;
 }
 
+export interface SqliteStorage extends UserStore, SessionStore {}
+
 /**
  * Opens `users.sqlite` in `dataDir` (made where absent), which whoever calls holds the lock of. Rejects with `format_newer`, or with
  * `storage_damaged`: the message says what to do.
  */
-export async function createSqliteUserStore(options: SqliteUserStoreOptions): Promise<UserStore> {
+export async function createSqliteUserStore(options: SqliteUserStoreOptions): Promise<SqliteStorage> {
   const { dataDir, limits, fsyncDelayMs = 0 } = options;
   mkdirSync(dataDir, { recursive: true });
   const thread = startThread(new URL("./sqlite-worker.ts", import.meta.url), "the users");
@@ -70,10 +74,7 @@ export async function createSqliteUserStore(options: SqliteUserStoreOptions): Pr
   return new SqliteUserStore(thread, options);
 }
 
-/** Calls that write: their success is what tells that the store is not lost any more. */
-const writing: ReadonlySet<keyof Calls> = new Set(["write", "reward", "probe"] as const);
-
-class SqliteUserStore implements UserStore {
+class SqliteUserStore implements SqliteStorage {
   readonly #thread: Thread;
   readonly #options: SqliteUserStoreOptions;
   readonly #check: UserCheck = createUserCheck();
@@ -142,6 +143,26 @@ class SqliteUserStore implements UserStore {
     return (await this.#ask("ids", "owed", [before, max])).map(toUserId);
   }
 
+  async readSessions(keys: readonly string[]): Promise<ReadonlyMap<string, Session>> {
+    const sessions = sessionsIn(await this.#ask("readSessions", JSON.stringify(keys.map(keyOf))));
+    return new Map(sessions.map((session) => [session.key, session]));
+  }
+
+  async writeSessions(writes: readonly SessionWrite[], _writer: string): Promise<readonly SessionWritten[]> {
+    return writes.length === 0 ? [] : await this.#ask("writeSessions", JSON.stringify(writes.map(sessionRowOf)));
+  }
+
+  async emptied(after: string | undefined, max: number): Promise<readonly Session[]> {
+    return sessionsIn(await this.#ask("emptied", after === undefined ? "" : keyOf(after), max));
+  }
+
+  removeSessions(sessions: readonly Pick<Session, "key" | "version">[]): Promise<void> {
+    return this.#ask(
+      "removeSessions",
+      sessions.map(({ key, version }) => [keyOf(key), version] as const),
+    );
+  }
+
   onState(changed: (state: StoreState) => void): () => void {
     this.#listeners.add(changed);
     if (this.#state === "lost") changed("lost");
@@ -173,15 +194,15 @@ class SqliteUserStore implements UserStore {
     this.#stalls.asked();
     try {
       const result = await this.#thread.ask<ReturnType<Calls[Call]>>(call, ...given);
-      if (this.#state === "lost" && writing.has(call)) this.#found();
+      if (this.#state === "lost" && writingCalls.has(call)) this.#found();
       return result;
     } catch (error) {
       const isOutage = this.#isBroken || (error instanceof Fault && error.code === "unavailable");
       if (!isOutage) throw error;
       this.#lose(error);
-      const message = `the users cannot be ${writing.has(call) ? "written" : "read"}: ${String(error)}`;
+      const message = `the users cannot be ${writingCalls.has(call) ? "written" : "read"}: ${String(error)}`;
       // The thread may have died behind a commit that took effect.
-      const effect = this.#isBroken && writing.has(call) ? "unknown" : "not_done";
+      const effect = this.#isBroken && writingCalls.has(call) ? "unknown" : "not_done";
       throw new Fault("unavailable", message, { cause: error, effect });
     } finally {
       this.#stalls.answered();

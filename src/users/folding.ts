@@ -5,18 +5,11 @@
  * wrong as soon as `settledBelow` runs ahead of the replay that is being folded. What a lookup cannot find any more does not come again under its
  * number: its update is settled, and a dead letter that is retried carries the outcome with its remembered calls.
  */
+import type { Settled } from "../attempts.ts";
 import type { Seq } from "../ids.ts";
 import { apply, mustBeRemembered, takenOutcome, type Applying, type Operation } from "./operations.ts";
 import type { Outcome } from "./outcome.ts";
 import type { Applied, User } from "./user.ts";
-
-/** Which updates may come again. */
-export interface Settled {
-  /** Every update of the partition below is settled; 0 where that is not known. */
-  below(partition: number): Seq;
-  /** Those of `seqs` that are not settled. */
-  unsettled(partition: number, seqs: readonly Seq[]): Promise<ReadonlySet<Seq>>;
-}
 
 export interface Folded {
   readonly operation: Operation;

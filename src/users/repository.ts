@@ -1,5 +1,5 @@
 /** Users as bots see them, over tiers and storage. */
-import type { Attempt, AttemptScope } from "../attempts.ts";
+import type { Attempt, AttemptScope, Settled } from "../attempts.ts";
 import type { CodeTier, Tier } from "../cache/tier.ts";
 import type { Clock, Random } from "../clock.ts";
 import type { UserId } from "../ids.ts";
@@ -8,7 +8,6 @@ import type { UserStore } from "../storage/store.ts";
 import type { ChangeLimits } from "./change-lines.ts";
 import { Changes } from "./changes.ts";
 import { checkOperation } from "./check-operation.ts";
-import type { Settled } from "./folding.ts";
 import type { Operation, OutcomeOf } from "./operations.ts";
 import type { Outcome } from "./outcome.ts";
 import { Rewards, type RewardLimits } from "./rewards.ts";

@@ -1,8 +1,9 @@
 /** What a group of lines comes to: the document of each, read through the tiers, with the operations that wait for it folded in. */
+import type { Settled } from "../attempts.ts";
 import type { Tier } from "../cache/tier.ts";
 import type { UserId } from "../ids.ts";
 import type { ChangeLimits, Line, Pending } from "./change-lines.ts";
-import { fold, withoutSettled, type Settled } from "./folding.ts";
+import { fold, withoutSettled } from "./folding.ts";
 import type { Outcome } from "./outcome.ts";
 import type { User } from "./user.ts";
 

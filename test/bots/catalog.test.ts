@@ -37,6 +37,7 @@ const given: Given = {
   log: { info() {}, warn() {} },
   now: () => 0,
   users: {} as Users,
+  sessions: () => expect.unreachable(),
   rateLimit: undefined,
   limits: limits.modules,
   count() {},
@@ -90,7 +91,7 @@ const broken: readonly (readonly [string, string, RegExp])[] = [
   [
     "names what nobody can use",
     `export const updates = ["message"]; export const uses = ["users", "secrets"]; export default ${composer};`,
-    /`uses` must be a list of what it uses, of "users" alone/,
+    /`uses` must be a list of what it uses, of "users", "sessions" alone/,
   ],
   [
     "exports text as `uses`",

@@ -104,9 +104,9 @@ test("a module that names `users` is given them, and one that does not is told t
       return all.users === undefined ? new Composer() : new Composer();
     },
   };
-  await host({ ...module, uses: ["users"] }, undefined, users);
+  await host({ ...module, uses: ["users"] }, undefined, { users });
   expect(given[0]?.users).toBe(users);
-  const untold = await host(module, undefined, users).catch((error: unknown) => error);
+  const untold = await host(module, undefined, { users }).catch((error: unknown) => error);
   expect(faultOf(untold)).toMatchObject({
     code: "module_invalid",
     message: 'Bot shop: its module touches `given.users` without `export const uses = ["users"]`.',

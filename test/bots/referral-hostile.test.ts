@@ -169,7 +169,7 @@ const updates = new FakeUsers({ now: () => 1_800_000_000_000 });
 
 for (const file of readdirSync(join(import.meta.dir, "../updates"))) {
   test(`no update of ${file} makes the bot throw`, async () => {
-    const { handle } = await host(await loadModule("referral", "/"), undefined, updates);
+    const { handle } = await host(await loadModule("referral", "/"), undefined, { users: updates });
     const lines = readFileSync(join(import.meta.dir, "../updates", file), "utf8")
       .trim()
       .split("\n");
@@ -213,7 +213,7 @@ const anyUpdate = fc.oneof(
 );
 
 test("no update of any shape makes the bot throw, and all that it sends is text to a chat", async () => {
-  const { handle, calls } = await host(await loadModule("referral", "/"), undefined, updates);
+  const { handle, calls } = await host(await loadModule("referral", "/"), undefined, { users: updates });
   await fc.assert(
     fc.asyncProperty(fc.nat(), anyUpdate, async (id, update) => {
       await handle({ update_id: id, ...update } as never);
@@ -232,7 +232,7 @@ test("no update of any shape makes the bot throw, and all that it sends is text 
 });
 
 test("other bots, and what is nobody's number, are not answered", async () => {
-  const { handle, calls } = await host(await loadModule("referral", "/"), undefined, updates);
+  const { handle, calls } = await host(await loadModule("referral", "/"), undefined, { users: updates });
   for (const [id, isBot, type, text] of [
     [77, true, "private", "/start"],
     [77, true, "group", "/start@shop_bot"],

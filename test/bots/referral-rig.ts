@@ -91,6 +91,7 @@ export class Rig {
       me: simulated.me as never,
       log: { info() {}, warn() {} },
       users: this.#options.usersOf?.(this) ?? this.users,
+      sessions: undefined,
       rateLimit: this.#options.rateLimit,
       limits: { ...limits.modules, ...this.#options.moduleLimits },
       now: () => clock.now(),

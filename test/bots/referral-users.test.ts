@@ -25,11 +25,11 @@ interface Ran {
 
 async function stored() {
   const store = createMemoryUserStore();
-  const held = { usersMax: 100, ttlMs: 600_000, absentMs: 1_000, absentMax: 100, codesMax: 100 };
+  const held = { heldMax: 100, ttlMs: 600_000, absentMs: 1_000, absentMax: 100, codesMax: 100 };
   let made = 0;
   const world = new Rig({
     usersOf({ clock, scope }) {
-      const below = createStorageTier({ store, group: true, readMaxUsers: 100 });
+      const below = createStorageTier({ store, group: true, readMax: 100 });
       const settled = {
         below: () => toSeq(0),
         unsettled: (_: number, seqs: readonly number[]) => Promise.resolve(new Set(seqs.map(toSeq))),

@@ -8,7 +8,7 @@ import type { User } from "../../src/users/user.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { userOf } from "../support/users.ts";
 
-const limits = { usersMax: 10, ttlMs: 60_000, absentMs: 5_000, absentMax: 10 };
+const limits = { heldMax: 10, ttlMs: 60_000, absentMs: 5_000, absentMax: 10 };
 
 /** A tier over storage whose answers come when the test says so. */
 function createRig() {
@@ -174,7 +174,7 @@ describe("the first tier", () => {
     const wide = createMemoryTier({
       below: { held: () => undefined, read, readFresh: read, stored: () => {}, forget: () => {} },
       clock: new FakeClock(),
-      limits: { ...limits, usersMax: 5_000 },
+      limits: { ...limits, heldMax: 5_000 },
     });
     for (let id = 1; id <= 5_000; id++) await wide.read([toUserId(id)]);
     for (const id of [1, 2_500, 5_000, 1, 2_500]) expect(wide.held(toUserId(id))).toEqual(userOf(id, id));
@@ -183,7 +183,7 @@ describe("the first tier", () => {
   test("holds no more users than it may", async () => {
     const { tier, fill } = createRig();
     for (let id = 1; id <= 100; id++) await fill(userOf(id, 1));
-    expect(tier.stats().users).toBe(10);
+    expect(tier.stats().held).toBe(10);
   });
 
   test("once quiet never holds what storage has replaced, in any interleaving", async () => {
@@ -232,7 +232,7 @@ test("reads that come together are one question to storage, or each its own wher
         return new Map(ids.map((id) => [id, userOf(id, 1)]));
       },
     };
-    const tier = createStorageTier({ store, group, readMaxUsers: 100 });
+    const tier = createStorageTier({ store, group, readMax: 100 });
     const found = await Promise.all([tier.read([one]), tier.read([toUserId(2)]), tier.read([one])]);
     expect(found.map((users) => [...users.keys()].map(Number))).toEqual([[1], [2], [1]]);
     expect(questions.map((ids) => ids.map(Number))).toEqual(group ? [[1, 2]] : [[1], [2], [1]]);

@@ -41,7 +41,7 @@ export interface LiveInstance {
 export interface LiveOptions {
   readonly url: string;
   readonly storage: Map<UserId, User>;
-  readonly usersMax?: number;
+  readonly heldMax?: number;
   /** How long storage takes, ms. */
   readonly storageMs?: () => number;
   readonly onStorageRead?: (users: number) => void;
@@ -53,7 +53,7 @@ export interface LiveOptions {
 const check = createUserCheck();
 
 export function startInstance(options: LiveOptions): LiveInstance {
-  const { url, storage, usersMax = 1_000, storageMs = () => 0, onStorageRead = () => {} } = options;
+  const { url, storage, heldMax = 1_000, storageMs = () => 0, onStorageRead = () => {} } = options;
   const { connectionsMin = 2, connectionsMax = 10, space = "test" } = options;
   const clock = systemClock;
   const redis = createRedisCache({
@@ -93,7 +93,7 @@ export function startInstance(options: LiveOptions): LiveInstance {
   const memory = createMemoryTier({
     below: shared,
     clock,
-    limits: { usersMax, ttlMs: 600_000, absentMs: 5_000, absentMax: 1_000 },
+    limits: { heldMax, ttlMs: 600_000, absentMs: 5_000, absentMax: 1_000 },
   });
   shared.start();
   return { memory, shared, redis, states, errors };

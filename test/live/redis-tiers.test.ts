@@ -84,7 +84,7 @@ class TroubledRedis {
     return startInstance({
       url: this.#redis.url,
       storage: this.#storage,
-      usersMax: 6,
+      heldMax: 6,
       storageMs: () => (this.#random() < 0.1 ? this.#random() * 50 : 0),
     });
   }

@@ -128,7 +128,7 @@ test("of connections that Bun's fetch keeps nothing is told", async () => {
 });
 
 test("tiers of users tell what they know and hold, and of a tier that there is not nothing is told", async () => {
-  const memory = { hits: 70, misses: 30, evictions: 2, users: 10, bytes: 5_000 };
+  const memory = { hits: 70, misses: 30, evictions: 2, held: 10, bytes: 5_000 };
   const redis = {
     hits: 20,
     misses: 10,

@@ -128,6 +128,7 @@ function createBot(token: Token, options: BotOptions): FleetBot {
           me,
           log: silent,
           users: undefined,
+          sessions: undefined,
           rateLimit: undefined,
           limits: allLimits.modules,
           now: () => clock.now(),

@@ -225,7 +225,7 @@ class Instance {
     const memory = createMemoryTier({
       below: shared,
       clock,
-      limits: { usersMax: scheduler.pick([1, 10]), ttlMs: 600_000, absentMs: 5_000, absentMax: 10 },
+      limits: { heldMax: scheduler.pick([1, 10]), ttlMs: 600_000, absentMs: 5_000, absentMax: 10 },
     });
     this.wire = wire;
     this.#life = { process, memory, shared, works: [] };

@@ -17,20 +17,20 @@ import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
 import { Fault } from "../../src/faults.ts";
 import { toUserId } from "../../src/ids.ts";
-import { createSqliteUserStore, type SqliteUserStoreOptions } from "../../src/storage/sqlite.ts";
+import { createSqliteUserStore, type SqliteStorage, type SqliteUserStoreOptions } from "../../src/storage/sqlite.ts";
 import { format } from "../../src/storage/sqlite-format.ts";
 import { bucketOf } from "../../src/storage/sqlite-rows.ts";
+import { sessionStatements } from "../../src/storage/sqlite-sessions.ts";
 import { statements, updateOf } from "../../src/storage/sqlite-statements.ts";
 import { SqliteUsers } from "../../src/storage/sqlite-users.ts";
 import { bitsOf, textOf } from "../../src/storage/sqlite-writes.ts";
-import type { UserStore } from "../../src/storage/store.ts";
 import { newUser } from "../contract/users.ts";
 import { withFolder } from "../inbox/temporary-folder.ts";
 import { userLimits } from "./limits.ts";
 
 const fileIn = (folder: string): string => join(folder, "users.sqlite");
 
-function open(dataDir: string, options: Partial<SqliteUserStoreOptions> = {}): Promise<UserStore> {
+function open(dataDir: string, options: Partial<SqliteUserStoreOptions> = {}): Promise<SqliteStorage> {
   return createSqliteUserStore({ dataDir, clock: systemClock, limits: userLimits, ...options });
 }
 
@@ -90,6 +90,23 @@ describe("every query", () => {
     if (["begin", "commit", "walSize"].includes(name)) continue;
     test(`\`${name}\` is answered by an index, without sorting or reading through the users`, () => {
       expect(planOf(sql)).toEqual(expected[name as keyof typeof statements] ?? ["unlisted"]);
+    });
+  }
+
+  const expectedOfSessions: Readonly<Record<keyof typeof sessionStatements, string[]>> = {
+    read: [
+      "SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (key=?)",
+      "LIST SUBQUERY 1",
+      "SCAN json_each VIRTUAL TABLE INDEX 1:",
+    ],
+    insert: [],
+    update: ["SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (key=?)"],
+    emptied: ["SEARCH sessions USING INDEX sessions_emptied (key>?)"],
+    remove: ["SEARCH sessions USING INDEX sqlite_autoindex_sessions_1 (key=?)"],
+  };
+  for (const [name, sql] of Object.entries(sessionStatements)) {
+    test(`\`${name}\` of sessions is answered by an index`, () => {
+      expect(planOf(sql)).toEqual(expectedOfSessions[name as keyof typeof sessionStatements]);
     });
   }
 
@@ -159,6 +176,21 @@ test("a batch that fails at one of its users leaves nothing of it behind, and th
 });
 
 describe("the file of the users", () => {
+  test("of the format before sessions gets a place for them and keeps its users", async () => {
+    await withFolder(async (folder) => {
+      await fill(folder, 3);
+      const db = new Database(fileIn(folder));
+      db.run("DROP TABLE sessions");
+      db.run("PRAGMA user_version = 1");
+      db.close();
+      const store = await open(folder);
+      const session = { key: "7::1", version: 1, value: "1", past: [] };
+      expect(await store.writeSessions([{ session, expectedVersion: 0 }], "writer")).toEqual(["stored"]);
+      expect((await store.read([1, 2, 3].map(toUserId))).size).toBe(3);
+      await store.stop();
+    });
+  });
+
   test("of a newer botfleet is refused and left as it is", async () => {
     await withFolder(async (folder) => {
       await fill(folder, 3);
@@ -167,9 +199,9 @@ describe("the file of the users", () => {
       db.close();
       const { code, message } = await faultOf(open(folder));
       expect(code).toBe("format_newer");
-      for (const part of [fileIn(folder), "format 9", "up to 1"]) expect(message).toContain(part);
+      for (const part of [fileIn(folder), "format 9", "up to 2"]) expect(message).toContain(part);
       const after = new Database(fileIn(folder));
-      after.run("PRAGMA user_version = 1");
+      after.run("PRAGMA user_version = 2");
       after.close();
       const store = await open(folder);
       expect((await store.read([1, 2, 3].map(toUserId))).size).toBe(3);

@@ -1,15 +1,16 @@
 import { Database } from "bun:sqlite";
 import { join } from "node:path";
 import { systemClock } from "../../src/clock.ts";
-import { createSqliteUserStore } from "../../src/storage/sqlite.ts";
-import type { UserStore } from "../../src/storage/store.ts";
+import type { UserId } from "../../src/ids.ts";
+import { createSqliteUserStore, type SqliteStorage } from "../../src/storage/sqlite.ts";
+import { sessionStoreContract } from "../contract/sessions.ts";
 import { userStoreContract } from "../contract/users.ts";
 import { temporaryFolder } from "../inbox/temporary-folder.ts";
 import { userLimits } from "./limits.ts";
 
-userStoreContract("SQLite", async () => {
+async function createHarness() {
   const folder = temporaryFolder();
-  const open = (): Promise<UserStore> =>
+  const open = (): Promise<SqliteStorage> =>
     createSqliteUserStore({ dataDir: folder.path, clock: systemClock, limits: userLimits });
   let store = await open();
   return {
@@ -27,7 +28,7 @@ userStoreContract("SQLite", async () => {
         await Promise.resolve();
       };
     },
-    async damage(id) {
+    async damage(id: UserId) {
       const db = new Database(join(folder.path, "users.sqlite"));
       db.query("UPDATE users SET rest = '[\n]' WHERE id = ?").run(id);
       db.close();
@@ -38,4 +39,7 @@ userStoreContract("SQLite", async () => {
       folder.remove();
     },
   };
-});
+}
+
+userStoreContract("SQLite", createHarness);
+sessionStoreContract("SQLite", createHarness);

@@ -76,9 +76,9 @@ export function createUsersRig(options: RigOptions = {}) {
     leaderboard: (max) => reach("leaderboard", () => durable.leaderboard(max)),
     owedSince: (before, max) => reach("read", () => durable.owedSince(before, max)),
   });
-  const below = createStorageTier({ store, group: true, readMaxUsers: 1_000 });
+  const below = createStorageTier({ store, group: true, readMax: 1_000 });
   const { users } = limits;
-  const tierLimits = { usersMax: 1_000, ttlMs: 600_000, absentMs: users.absentMs, absentMax: users.absentMax };
+  const tierLimits = { heldMax: 1_000, ttlMs: 600_000, absentMs: users.absentMs, absentMax: users.absentMax };
   const tier = createMemoryTier({ below, clock, limits: tierLimits });
   let made = 0;
   const repository = createRepository({

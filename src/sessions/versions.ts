@@ -1,0 +1,40 @@
+/**
+ * What an update finds in a session and what becomes of it: pure.
+ *
+ * An update whose settle was not durable when the process died comes again, and so do all that followed it in its lane, although their writes
+ * are stored. Each must find what its first run found: what was there before its own first write, or before that of the next one in its lane
+ * where it wrote nothing itself. What it writes then counts only if no other write has followed: the others were made on its first one.
+ */
+import type { PastValue, Session, SessionEntry } from "../storage/session-store.ts";
+
+export function valueFor(stored: Session | undefined, entry: SessionEntry | undefined): string | undefined {
+  const own = entry === undefined ? undefined : stored?.past[placeOf(stored, entry)];
+  return own === undefined ? stored?.value : own.before;
+}
+
+/** What a write needs to know besides the session. */
+export interface Writing {
+  readonly key: string;
+  readonly value: string | undefined;
+  readonly entry: SessionEntry | undefined;
+  /** Higher than that of any session that was ever taken away under this key: the time, for instance. */
+  readonly firstVersion: number;
+  readonly mayComeAgain: (entry: SessionEntry) => boolean;
+}
+
+/** The session as it is to be stored; undefined where nothing has to be. */
+export function withValue(stored: Session | undefined, writing: Writing): Session | undefined {
+  const { key, value, entry, firstVersion, mayComeAgain } = writing;
+  const past = stored?.past ?? [];
+  const place = stored === undefined || entry === undefined ? -1 : placeOf(stored, entry);
+  const isFollowed = place >= 0 && (place < past.length - 1 || past[place]?.seq !== entry?.seq);
+  if (isFollowed || stored?.value === value) return undefined;
+  const fresh: PastValue[] = entry === undefined || place >= 0 ? [] : [{ ...entry, before: stored?.value }];
+  const version = stored === undefined ? firstVersion : stored.version + 1;
+  return { key, version, value, past: [...past.filter(mayComeAgain), ...fresh] };
+}
+
+/** Of its own first write or, where there is none, of the first one after it in its lane; -1: of neither. */
+function placeOf({ past }: Session, { lane, partition, seq }: SessionEntry): number {
+  return past.findIndex((one) => one.lane === lane && one.partition === partition && one.seq >= seq);
+}
