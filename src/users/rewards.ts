@@ -92,9 +92,17 @@ export class Rewards {
     } catch (error) {
       // It may have taken effect. Of a referee that is not held it is not known whose points went up: they are shown late, and change by version.
       tier.forget([...new Set(referees.flatMap((referee) => [referee, tier.held(referee)?.referredBy ?? referee]))]);
+      if (levelOf(error) === "error" && referees.length > 1) return this.#rewardEach(referees);
       log[levelOf(error)]("referrers could not be credited; it is tried again", { error });
       return 0;
     }
+  }
+
+  /** One of them cannot be paid: it must not keep the others from being, for ever. */
+  async #rewardEach(referees: readonly UserId[]): Promise<number> {
+    let paid = 0;
+    for (const referee of referees) paid += await this.#reward([referee]);
+    return paid;
   }
 
   async #sweep(): Promise<void> {

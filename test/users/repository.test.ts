@@ -296,6 +296,17 @@ describe("a reward", () => {
     expect(rig.errors).toHaveLength(1);
   });
 
+  test("that cannot be paid keeps no other from being paid", async () => {
+    const rig = createUsersRig();
+    for (const [id, referrer] of [[1], [2, 1], [3, 1], [4, 1]] as const)
+      await rig.until(rig.inUpdate(id, id, register(referrer)));
+    rig.state.rewardsFail = new Error("something is wrong with this one");
+    rig.state.unpayable = toUserId(3);
+    await rig.until(Promise.all([2, 3, 4].map((id) => rig.inUpdate(10 + id, id, daily))));
+    expect(rig.durable.users.get(toUserId(1))).toMatchObject({ points: 100, referralCount: 2 });
+    expect(rig.errors).toHaveLength(1);
+  });
+
   test("that could not be paid at once is swept a minute later", async () => {
     const rig = createUsersRig();
     for (const [id, referrer] of [[1], [2, 1]] as const) await rig.until(rig.inUpdate(id, id, register(referrer)));

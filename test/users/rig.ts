@@ -33,6 +33,8 @@ export function createUsersRig(options: RigOptions = {}) {
   const state = {
     isDown: false,
     damaged: undefined as UserId | undefined,
+    /** Rewards fail for this one alone, and for those who are paid with it. */
+    unpayable: undefined as UserId | undefined,
     /** No write that holds this user ends well, and the store does not say whose fault it is. */
     unwritable: undefined as UserId | undefined,
     tooLarge: undefined as UserId | undefined,
@@ -69,7 +71,7 @@ export function createUsersRig(options: RigOptions = {}) {
         return state.writesAnswered.then(() => written);
       }),
     reward: (referees, points, at) =>
-      state.rewardsFail !== false
+      state.rewardsFail !== false && (state.unpayable === undefined || referees.includes(state.unpayable))
         ? Promise.reject(state.rewardsFail)
         : reach("reward", () => durable.reward(referees, points, at)),
     byReferralCode: (code) => reach("read", () => durable.byReferralCode(code)),
