@@ -1,4 +1,4 @@
-/** The indexes of `users`, and how a database comes to have them while others use it. */
+/** The indexes of the collections, and how a database comes to have them while others use it. */
 import type { Log } from "../log.ts";
 import { Fault } from "../faults.ts";
 import { codeOf, codes, messageOf } from "./mongodb-errors.ts";
@@ -39,7 +39,10 @@ export const ownIndexes: readonly Index[] = [
   },
 ];
 
-const all: readonly Index[] = [...guideIndexes, ...ownIndexes];
+/** Of the users. */
+export const userIndexes: readonly Index[] = [...guideIndexes, ...ownIndexes];
+/** Of the sessions: those alone that were deleted have the field. */
+export const sessionIndexes: readonly Index[] = [{ name: "empty_1", key: { empty: 1 }, sparse: true }];
 
 /**
  * Resolves once the unique indexes are there; on a large collection the others may take longer, in the background. Instances may do it at the same
@@ -48,10 +51,11 @@ const all: readonly Index[] = [...guideIndexes, ...ownIndexes];
 export async function ensureIndexes(
   run: Run,
   collection: string,
+  wanted: readonly Index[],
   { log, onBuilt }: { readonly log: Pick<Log, "error">; readonly onBuilt?: () => void },
 ): Promise<void> {
   const present = await presentIndexes(run, collection);
-  const absent = all.filter((index) => !isPresent(index, present, collection));
+  const absent = wanted.filter((index) => !isPresent(index, present, collection));
   await create(
     run,
     collection,
@@ -63,7 +67,7 @@ export async function ensureIndexes(
     collection,
     absent.filter(({ unique }) => unique !== true),
   ).then(onBuilt, (error: unknown) =>
-    log.error("indexes of the users in MongoDB could not be created; they are tried again at the next start", {
+    log.error("indexes in MongoDB could not be created; they are tried again at the next start", {
       error,
     }),
   );

@@ -3,9 +3,10 @@ import { Fault } from "../faults.ts";
 import type { Log } from "../log.ts";
 import type { Document, Mongo } from "./mongodb-connection.ts";
 import { codeOf, codes, messageOf, troubleOf } from "./mongodb-errors.ts";
-import { ensureIndexes } from "./mongodb-indexes.ts";
+import { ensureIndexes, sessionIndexes, userIndexes } from "./mongodb-indexes.ts";
 
 export const users = "users";
+export const sessions = "sessions";
 export const statistics = "statistics";
 /** One document: the format of the others, and the writes that show whether a majority can be reached. */
 export const meta = "botfleet";
@@ -21,7 +22,8 @@ export async function prepare(mongo: Mongo, database: string, log: Pick<Log, "er
   try {
     await refuseStandalone(mongo);
     await checkFormat(mongo, database);
-    await ensureIndexes(mongo.run, users, { log });
+    await ensureIndexes(mongo.run, users, userIndexes, { log });
+    await ensureIndexes(mongo.run, sessions, sessionIndexes, { log });
   } catch (error) {
     throw misconfigured(error, database) ?? error;
   }

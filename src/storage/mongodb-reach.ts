@@ -73,9 +73,9 @@ export class Reach {
   }
 
   /** For within `ask`. */
-  async find(find: Find): Promise<Document[]> {
+  async find(find: Find, collection: string = users): Promise<Document[]> {
     if (this.#isInDoubt) await this.#settleDoubt();
-    return await this.#options.mongo.find(users, find);
+    return await this.#options.mongo.find(collection, find);
   }
 
   onState(changed: (state: StoreState) => void): () => void {

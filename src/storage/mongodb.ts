@@ -1,6 +1,6 @@
 /**
  * The users of a fleet, in MongoDB. Users are written with a majority, so that no fail-over takes back what was answered; statistics with `w: 1`:
- * a lost one is counted again. How writes and rewards can be interrupted stands in `mongodb-writes.ts` and `mongodb-rewards.ts`.
+ * a lost one is counted again. How writes and rewards can be interrupted stands in `mongodb-compare-and-set.ts` and `mongodb-rewards.ts`.
  */
 import type { Clock, Random } from "../clock.ts";
 import { type BotId, toUserId, type UserId } from "../ids.ts";
@@ -23,8 +23,10 @@ import { Histogram, type HistogramLimits } from "./mongodb-histogram.ts";
 import { statistics, users } from "./mongodb-prepare.ts";
 import { Reach } from "./mongodb-reach.ts";
 import { rewardUsers, type RewardBounds } from "./mongodb-rewards.ts";
+import { MongodbSessions } from "./mongodb-sessions.ts";
 import { type MongoWatch, newPoolCounts } from "./mongodb-watch.ts";
 import { type WriteLimits, writeUsers } from "./mongodb-writes.ts";
+import type { Session, SessionStore, SessionWrite, SessionWritten } from "./session-store.ts";
 import type {
   Page,
   PointsBucket,
@@ -58,11 +60,13 @@ export interface MongodbUserLimits extends MongoLimits, WriteLimits, RewardBound
   readonly damagedToldMax: number;
 }
 
+export interface MongodbStorage extends UserStore, SessionStore {}
+
 /**
  * Rejects with `settings_invalid` or `format_newer` where the database cannot hold users: the message says what to do. A server that cannot be reached
  * is no fault: the store begins `lost`, and asks for it until it can.
  */
-export async function createMongodbUserStore(options: MongodbUserStoreOptions): Promise<UserStore> {
+export async function createMongodbUserStore(options: MongodbUserStoreOptions): Promise<MongodbStorage> {
   const { compressors, log } = options;
   const { usable, missing } = await usableCompressors(compressors);
   if (missing.length > 0) {
@@ -73,13 +77,14 @@ export async function createMongodbUserStore(options: MongodbUserStoreOptions): 
   return store;
 }
 
-class MongodbUserStore implements UserStore {
+class MongodbUserStore implements MongodbStorage {
   readonly #options: MongodbUserStoreOptions;
   readonly #mongo: Mongo;
   readonly #reach: Reach;
   readonly #check = createUserCheck();
   readonly #damaged: Damaged;
   readonly #histogram: Histogram;
+  readonly #sessions: MongodbSessions;
 
   constructor(options: MongodbUserStoreOptions) {
     const { database, watch, limits, log, clock } = options;
@@ -90,6 +95,8 @@ class MongodbUserStore implements UserStore {
     this.#reach = new Reach({ mongo: this.#mongo, database, clock, probeMs, log, watch });
     this.#damaged = new Damaged({ log, toldMax: damagedToldMax });
     this.#histogram = new Histogram({ mongo: this.#mongo, clock, limits });
+    const { commandMaxBytes } = limits;
+    this.#sessions = new MongodbSessions({ mongo: this.#mongo, reach: this.#reach, commandMaxBytes });
   }
 
   open(): Promise<void> {
@@ -153,6 +160,22 @@ class MongodbUserStore implements UserStore {
   owedSince(before: number, max: number): Promise<readonly UserId[]> {
     const filter = { "referral.state": "owed", "referral.since": { $lt: before } };
     return this.#ids("owed", { filter, sort: { "referral.since": 1 }, projection: { _id: 1 }, limit: max });
+  }
+
+  readSessions(keys: readonly string[]): Promise<ReadonlyMap<string, Session>> {
+    return this.#sessions.readSessions(keys);
+  }
+
+  writeSessions(writes: readonly SessionWrite[], writer: string): Promise<readonly SessionWritten[]> {
+    return this.#sessions.writeSessions(writes, writer);
+  }
+
+  emptied(after: string | undefined, max: number): Promise<readonly Session[]> {
+    return this.#sessions.emptied(after, max);
+  }
+
+  removeSessions(gone: readonly Pick<Session, "key" | "version">[]): Promise<void> {
+    return this.#sessions.removeSessions(gone);
   }
 
   onState(changed: (state: StoreState) => void): () => void {

@@ -2,8 +2,11 @@
 import { afterAll, beforeAll } from "bun:test";
 import { type Db, type Document, MongoClient } from "mongodb";
 import { systemClock } from "../../src/clock.ts";
-import { createMongodbUserStore, type MongodbUserStoreOptions } from "../../src/storage/mongodb.ts";
-import type { UserStore } from "../../src/storage/store.ts";
+import {
+  createMongodbUserStore,
+  type MongodbStorage,
+  type MongodbUserStoreOptions,
+} from "../../src/storage/mongodb.ts";
 import { type MongodbServer, startMongodbServer } from "./mongodb-server.ts";
 import { mongodbServer } from "./programs.ts";
 
@@ -49,7 +52,7 @@ export interface MongodbRig {
   /** Of a name that no other has; dropped at the end. */
   database(): Db;
   /** Opened on a database; ends with the tests of the file. */
-  open(database: string, options?: Partial<MongodbUserStoreOptions>): Promise<UserStore>;
+  open(database: string, options?: Partial<MongodbUserStoreOptions>): Promise<MongodbStorage>;
 }
 
 /** The server of `MONGO_TEST_URL`, else one of the file's own. Call within `describe`; use it within tests. */
@@ -58,7 +61,7 @@ export function useMongodb(): MongodbRig {
   let url = process.env[mongodbServer.url ?? ""] ?? "";
   let client: MongoClient | undefined;
   const databases: Db[] = [];
-  const stores: UserStore[] = [];
+  const stores: MongodbStorage[] = [];
 
   beforeAll(async () => {
     if (url === "") server = await startMongodbServer();

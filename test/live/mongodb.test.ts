@@ -1,4 +1,6 @@
-/** The user store on a real server: the promises of every store. */
+/** The stores of users and sessions on a real server: the promises of every store. */
+import type { UserId } from "../../src/ids.ts";
+import { sessionStoreContract } from "../contract/sessions.ts";
 import { userStoreContract } from "../contract/users.ts";
 import { describeLive } from "./live.ts";
 import { useMongodb } from "./mongodb-rig.ts";
@@ -7,7 +9,7 @@ import { mongodbServer } from "./programs.ts";
 describeLive("MongoDB", [mongodbServer], () => {
   const mongodb = useMongodb();
 
-  userStoreContract("MongoDB", async () => {
+  const createHarness = async () => {
     const database = mongodb.database();
     let store = await mongodb.open(database.databaseName);
     const { fail } = mongodb;
@@ -19,12 +21,14 @@ describeLive("MongoDB", [mongodbServer], () => {
         await store.stop();
         return (store = await mongodb.open(database.databaseName));
       },
-      async damage(id) {
+      async damage(id: UserId) {
         const users = database.collection<{ readonly _id: number }>("users");
         await users.updateOne({ _id: id }, { $set: { firstName: 7 } });
       },
       ...(fail === undefined ? {} : { fail: () => fail(writes) }),
       dispose: () => store.stop(),
     };
-  });
+  };
+  userStoreContract("MongoDB", createHarness);
+  sessionStoreContract("MongoDB", createHarness);
 });
