@@ -31,9 +31,11 @@ export function fold(before: User | undefined, operations: readonly Folded[], se
   let user = before;
   const applied = [...(before?.applied ?? [])];
   let isChanged = false;
-  const outcomes = operations.map(({ operation, applying, mark, isTaken }) => {
+  const outcomes = operations.map(({ operation, applying, mark, isTaken }): Outcome => {
     const known = mark === undefined ? undefined : applied.find(({ op }) => op === mark.op);
     if (known !== undefined) return known.outcome;
+    const isBefore = operation.kind !== "register" && mark !== undefined && precedesRegistration(mark, applied);
+    if (isBefore) return { kind: "unregistered" };
     const refused = isTaken ? takenOutcome(operation) : undefined;
     const change = refused === undefined ? apply(user, operation, applying) : { user, outcome: refused };
     const mustRemember = change.user !== user || mustBeRemembered(change.outcome);
@@ -47,6 +49,20 @@ export function fold(before: User | undefined, operations: readonly Folded[], se
   if (!isChanged || user === undefined) return { user: undefined, outcomes };
   const kept = applied.filter(({ partition, seq }) => seq >= settled.below(partition));
   return { user: { ...user, version: (before?.version ?? 0) + 1, applied: kept }, outcomes };
+}
+
+/**
+ * Whether the update came to the same bot before the one that registered the user. Both come again where the process died before they were settled: the
+ * first one found no user, with whom its outcome could be remembered, and must find none again.
+ */
+function precedesRegistration({ op, partition, seq }: Omit<Applied, "outcome">, applied: readonly Applied[]): boolean {
+  const registration = applied.find(({ outcome }) => outcome.kind === "registered");
+  if (registration === undefined || registration.partition !== partition || seq >= registration.seq) return false;
+  return botOf(registration.op) === botOf(op);
+}
+
+function botOf(op: string): string {
+  return op.slice(0, op.indexOf(":"));
 }
 
 /** Drops every applied operation whose update is settled, asking for each: `below` waits for the oldest update of a whole partition. */

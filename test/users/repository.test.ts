@@ -60,6 +60,18 @@ describe("an operation", () => {
     });
   });
 
+  test("that found nobody finds nobody again, though the next update of the chat has registered the user since", async () => {
+    const rig = createUsersRig();
+    const received = rig.clock.now();
+    expect(await rig.until(rig.inUpdate(1, 5, daily))).toEqual({ kind: "unregistered" });
+    expect(await rig.until(rig.inUpdate(2, 5, register()))).toEqual({ kind: "registered" });
+    // Neither was settled when the process died.
+    expect(await rig.until(rig.inUpdate(1, 5, daily, received))).toEqual({ kind: "unregistered" });
+    expect(await rig.until(rig.inUpdate(2, 5, register()))).toEqual({ kind: "registered" });
+    expect(rig.durable.users.get(toUserId(5))?.points).toBe(0);
+    expect(await rig.until(rig.inUpdate(3, 5, daily))).toMatchObject({ kind: "granted" });
+  });
+
   test("tells its update that storage answered, which says nothing of Telegram", async () => {
     const rig = createUsersRig();
     await rig.until(rig.inUpdate(1, 5, register()));
