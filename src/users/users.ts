@@ -12,7 +12,8 @@ export interface Users {
   /**
    * Resolves when the operation is durable. Within a handler it takes effect once, however often its update is run, and answers each time
    * what it answered first: operations of one update must come in the same order in every run. `unregistered` alone is not
-   * remembered, for there is no user that it could stand with: it is answered again unless the user has been registered by another bot since. Rejects with a TypeError, and changes nothing, where the operation is none.
+   * remembered, for there is no user that it could stand with: it is answered again unless the user has been registered by another bot since.
+   * Rejects with a TypeError, and changes nothing, where the operation is none.
    */
   change<Kind extends Operation["kind"]>(
     id: UserId,
