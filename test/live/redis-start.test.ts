@@ -68,6 +68,55 @@ describeLive("botfleet with a cache in Redis", [own(redisServer)], () => {
     }
   });
 
+  test("Redis frozen, full, killed and emptied under load costs nobody an answer, and no update a second attempt", async () => {
+    const redis = await LiveRedis.start();
+    try {
+      await using stage = await createStage(bots);
+      // Small, so that Redis is asked all the time.
+      const small = { REDIS_MIN_CONNECTIONS: "2", USER_CACHE_SIZE: "10", RATE_LIMIT_ENABLED: "false" };
+      const env = { REDIS_CACHE_URL: redis.url, ...small };
+      const botfleet = await stage.spawn(env).started;
+      const people = Array.from({ length: 60 }, (_, at) => at + 1);
+      await Promise.all(people.map((person) => ask(stage, person, "/start")));
+      await Promise.all(people.map((person) => ask(stage, person, "/daily")));
+      const asking = { isOver: false, answers: 0 };
+      const load = people.map(async (person) => {
+        while (!asking.isOver) {
+          await ask(stage, person);
+          asking.answers++;
+        }
+        expect(/\d+/.exec(await ask(stage, person))?.[0]).toBe("10");
+      });
+      // How long each trouble lasts.
+      const pass = (ms: number) => Bun.sleep(ms);
+      redis.signal("SIGSTOP");
+      await pass(1_000);
+      redis.signal("SIGCONT");
+      await pass(1_500);
+      await redis.command("CONFIG", "SET", "maxmemory", 1);
+      await pass(500);
+      await redis.command("CONFIG", "SET", "maxmemory", 0);
+      await pass(500);
+      await redis.command("FLUSHALL");
+      await pass(200);
+      await redis.kill();
+      await pass(1_000);
+      await redis.boot();
+      await pass(1_500);
+      asking.isOver = true;
+      await Promise.all(load);
+      expect(asking.answers).toBeGreaterThan(200);
+      const { text } = await botfleet.page("/metrics");
+      expect(text).not.toMatch(/^botfleet_updates_(?:retried_total|dead_total|postponed_total)\S* [1-9]/m);
+      const metrics = await metricsOf(botfleet);
+      expect(metrics.get("botfleet_cache_failures_total")).toBeGreaterThan(0);
+      expect(metrics.get('botfleet_cache_hits_total{tier="redis"}')).toBeGreaterThan(0);
+      expect(botfleet.lines.filter(({ level }) => level === "error")).toEqual([]);
+    } finally {
+      await redis.stop();
+    }
+  });
+
   test("credentials that Redis refuses are a fault that names the variable, and never the secret", async () => {
     const redis = await LiveRedis.start([], "right-secret");
     try {
