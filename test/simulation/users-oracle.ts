@@ -48,11 +48,19 @@ export class UsersOracle {
 
   answered(update: PlannedUpdate, outcome: Outcome): void {
     const before = this.answers.get(update.key);
-    // Who is not registered has no document that could remember it.
-    if (before !== undefined && before.kind !== "unregistered" && JSON.stringify(before) !== JSON.stringify(outcome)) {
+    // Who is not registered has no document that could remember it, but that of the registration that came next.
+    const isRemembered = before?.kind !== "unregistered" || this.isRegisteredBehind(update);
+    if (before !== undefined && isRemembered && JSON.stringify(before) !== JSON.stringify(outcome)) {
       this.found.push(`update ${update.key} answered ${JSON.stringify(before)}, then ${JSON.stringify(outcome)}`);
     }
     this.answers.set(update.key, outcome);
+  }
+
+  /** Whether an update that came later in the same chat has registered the user. */
+  private isRegisteredBehind({ key, bot, user }: PlannedUpdate): boolean {
+    const planned = [...this.updates.values()].filter((other) => other.bot === bot && other.user === user);
+    const behind = planned.slice(1 + planned.findIndex((other) => other.key === key));
+    return behind.some((other) => this.answers.get(other.key)?.kind === "registered");
   }
 
   /** Called right after it was stored: whose wallet it was then still stands there. */
