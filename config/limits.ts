@@ -249,8 +249,8 @@ export const limits = {
     callsMaxPerConnection: 1_000,
     /** Between two connections opened in the background, ms: a fleet that starts must not look like an attack. */
     openEveryMs: 50,
-    /** Users in one call: about 100 KB, a millisecond of Redis. */
-    groupMaxUsers: 200,
+    /** Users in one call: half a millisecond of Redis when they are written, for which everybody else waits. */
+    groupMaxUsers: 64,
     /** Time that a reader has to put into Redis what it was let to read, ms: longer than any read of the storage that ends well. */
     leaseMs: 10_000,
     /** Time between two heartbeats, ms. */

@@ -88,7 +88,10 @@ const scripts = {
   leave: script(leaveScript),
 };
 
-/** A value of another format has another key. */
+/**
+ * A value of another format has another key, and a message another channel: instances of two formats know nothing of each other's changes and
+ * must not run side by side.
+ */
 const format = 1;
 const refusal = /\b(?:WRONGPASS|NOAUTH|NOPERM|invalid password|without any password)\b/i;
 
