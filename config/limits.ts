@@ -99,6 +99,8 @@ export const limits = {
     transactionMaxUsers: 200,
     /** What one command may hold, bytes: the server takes 16 MiB, and something is left for what stands around it. */
     commandMaxBytes: 12 * 1024 * 1024,
+    /** Wait at the start for indexes without which queries are right, and slow, ms: those of a new database are there at once. */
+    indexesMaxMs: 5_000,
     /** Age of the histogram of points after which it is counted again, ms. */
     histogramMaxMs: 60_000,
     /** Share of the time that may go into counting: of ten million users it takes some seconds. */

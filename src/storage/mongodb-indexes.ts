@@ -1,6 +1,7 @@
 /** The indexes of the collections, and how a database comes to have them while others use it. */
-import type { Log } from "../log.ts";
+import { type Clock, sleep } from "../clock.ts";
 import { Fault } from "../faults.ts";
+import type { Log } from "../log.ts";
 import { codeOf, codes, messageOf } from "./mongodb-errors.ts";
 import type { Document, Run } from "./mongodb-connection.ts";
 
@@ -9,7 +10,7 @@ export interface Index {
   readonly key: Readonly<Record<string, 1 | -1>>;
   readonly unique?: true;
   readonly sparse?: true;
-  readonly partialFilterExpression?: Readonly<Record<string, string>>;
+  readonly partialFilterExpression?: Readonly<Record<string, unknown>>;
 }
 
 /** As the scaling guide asks for them, by MongoDB's own names. A sparse one of two fields holds all documents that have either. */
@@ -31,6 +32,12 @@ export const guideIndexes: readonly Index[] = [
 export const ownIndexes: readonly Index[] = [
   // Of users with equal points the lower id comes first: without the id in the index, all of them would be sorted.
   { name: "isActive_1_points_-1__id_1", key: { isActive: 1, points: -1, _id: 1 } },
+  // The same of referrals that came in one batch. Written once for a user, since neither field changes.
+  {
+    name: "referredBy_1_createdAt_-1__id_-1",
+    key: { referredBy: 1, createdAt: -1, _id: -1 },
+    partialFilterExpression: { referredBy: { $exists: true } },
+  },
   { name: "activeIn_1__id_1", key: { activeIn: 1, _id: 1 } },
   {
     name: "owed_referral.since_1",
@@ -44,33 +51,45 @@ export const userIndexes: readonly Index[] = [...guideIndexes, ...ownIndexes];
 /** Of the sessions: those alone that were deleted have the field. */
 export const sessionIndexes: readonly Index[] = [{ name: "empty_1", key: { empty: 1 }, sparse: true }];
 
+export interface IndexesOptions {
+  readonly run: Run;
+  readonly collection: string;
+  readonly clock: Clock;
+  /** Longest wait for indexes that only make queries fast, ms. */
+  readonly waitMaxMs: number;
+  readonly log: Pick<Log, "info" | "error">;
+}
+
 /**
- * Resolves once the unique indexes are there; on a large collection the others may take longer, in the background. Instances may do it at the same
- * time. Rejects with `settings_invalid` where an index of that name, or of that key, is another one, or where stored users are not unique.
+ * Resolves once the unique indexes are there, and the others too where that takes no longer than `waitMaxMs`: on a large collection they are built in
+ * the background. Instances may do it at the same time. Rejects with `settings_invalid` where an index of that name, or of that key, is another one,
+ * or where stored users are not unique.
  */
 export async function ensureIndexes(
-  run: Run,
-  collection: string,
   wanted: readonly Index[],
-  { log, onBuilt }: { readonly log: Pick<Log, "error">; readonly onBuilt?: () => void },
+  { run, collection, clock, waitMaxMs, log }: IndexesOptions,
 ): Promise<void> {
   const present = await presentIndexes(run, collection);
   const absent = wanted.filter((index) => !isPresent(index, present, collection));
-  await create(
-    run,
-    collection,
-    absent.filter(({ unique }) => unique === true),
+  await create(run, collection, absent.filter(isUnique));
+  const others = absent.filter((index) => !isUnique(index));
+  const building = create(run, collection, others).catch((error: unknown) =>
+    log.error("indexes in MongoDB could not be created; the next start tries again", { collection, error }),
   );
-  // Not waited for: queries find what they look for without them, and slowly.
-  void create(
-    run,
-    collection,
-    absent.filter(({ unique }) => unique !== true),
-  ).then(onBuilt, (error: unknown) =>
-    log.error("indexes in MongoDB could not be created; they are tried again at the next start", {
-      error,
-    }),
-  );
+  const wait = new AbortController();
+  const isBuilt = await Promise.race([
+    building.then(() => true),
+    sleep(clock, waitMaxMs, wait.signal).then(() => false),
+  ]);
+  wait.abort();
+  if (!isBuilt) {
+    const names = others.map(({ name }) => name);
+    log.info("indexes in MongoDB are built in the background; until then some queries are slow", { collection, names });
+  }
+}
+
+function isUnique({ unique }: Index): boolean {
+  return unique === true;
 }
 
 async function presentIndexes(run: Run, collection: string): Promise<readonly Document[]> {

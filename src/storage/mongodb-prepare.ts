@@ -1,4 +1,5 @@
 /** What is asked of a MongoDB before users are kept in it. */
+import type { Clock } from "../clock.ts";
 import { Fault } from "../faults.ts";
 import type { Log } from "../log.ts";
 import type { Document, Mongo } from "./mongodb-connection.ts";
@@ -14,16 +15,26 @@ const formatId = "format";
 /** Of the documents. Raise it where an older botfleet would read them wrongly. */
 const newest = 1;
 
+export interface PrepareOptions {
+  readonly mongo: Mongo;
+  readonly database: string;
+  readonly clock: Clock;
+  /** Longest wait for indexes without which queries are right, and slow, ms. */
+  readonly indexesMaxMs: number;
+  readonly log: Pick<Log, "info" | "error">;
+}
+
 /**
  * Resolves when users can be kept in the database. Rejects with `settings_invalid` or `format_newer` where it takes an operator to change that: the
  * message says what to do. Rejects with the error of the driver in an outage.
  */
-export async function prepare(mongo: Mongo, database: string, log: Pick<Log, "error">): Promise<void> {
+export async function prepare({ mongo, database, clock, indexesMaxMs, log }: PrepareOptions): Promise<void> {
   try {
     await refuseStandalone(mongo);
     await checkFormat(mongo, database);
-    await ensureIndexes(mongo.run, users, userIndexes, { log });
-    await ensureIndexes(mongo.run, sessions, sessionIndexes, { log });
+    const options = { run: mongo.run, clock, waitMaxMs: indexesMaxMs, log };
+    await ensureIndexes(userIndexes, { ...options, collection: users });
+    await ensureIndexes(sessionIndexes, { ...options, collection: sessions });
   } catch (error) {
     throw misconfigured(error, database) ?? error;
   }

@@ -3,21 +3,16 @@
  * ended unknown leaves a doubt: until a later one has reached a majority, what is read may still be taken back by a fail-over, so nothing is read
  * before.
  */
-import type { Clock, Timer } from "../clock.ts";
+import type { Timer } from "../clock.ts";
 import { Fault, faultOf } from "../faults.ts";
-import type { Log } from "../log.ts";
-import type { Document, Find, Mongo } from "./mongodb-connection.ts";
+import type { Document, Find } from "./mongodb-connection.ts";
 import { codeOf, codes, troubleOf, unavailable } from "./mongodb-errors.ts";
-import { prepare, reachMajority, users } from "./mongodb-prepare.ts";
+import { prepare, type PrepareOptions, reachMajority, users } from "./mongodb-prepare.ts";
 import type { CommandEnd, MongoWatch } from "./mongodb-watch.ts";
 import type { StoreState } from "./store.ts";
 
-export interface ReachOptions {
-  readonly mongo: Mongo;
-  readonly database: string;
-  readonly clock: Clock;
+export interface ReachOptions extends PrepareOptions {
   readonly probeMs: number;
-  readonly log: Pick<Log, "info" | "warn" | "error">;
   readonly watch: MongoWatch | undefined;
 }
 
@@ -133,8 +128,7 @@ export class Reach {
   }
 
   async #prepare(): Promise<void> {
-    const { mongo, database, log } = this.#options;
-    await prepare(mongo, database, log);
+    await prepare(this.#options);
     this.#isPrepared = true;
   }
 

@@ -56,6 +56,8 @@ export interface MongodbUserStoreOptions {
 export interface MongodbUserLimits extends MongoLimits, WriteLimits, RewardBounds, HistogramLimits {
   /** Time between two tries to reach a majority while the store is lost, ms. */
   readonly probeMs: number;
+  /** Longest wait at the start for indexes without which queries are right, and slow, ms; then they are built in the background. */
+  readonly indexesMaxMs: number;
   /** Damaged users that are told. */
   readonly damagedToldMax: number;
 }
@@ -88,11 +90,11 @@ class MongodbUserStore implements MongodbStorage {
 
   constructor(options: MongodbUserStoreOptions) {
     const { database, watch, limits, log, clock } = options;
-    const { probeMs, damagedToldMax } = limits;
+    const { probeMs, indexesMaxMs, damagedToldMax } = limits;
     this.#options = options;
     const counts = watch?.pool ?? newPoolCounts();
     this.#mongo = createMongo({ ...options, counts, onCheckedOut: (ms) => watch?.checkedOut(ms) });
-    this.#reach = new Reach({ mongo: this.#mongo, database, clock, probeMs, log, watch });
+    this.#reach = new Reach({ mongo: this.#mongo, database, clock, probeMs, indexesMaxMs, log, watch });
     this.#damaged = new Damaged({ log, toldMax: damagedToldMax });
     this.#histogram = new Histogram({ mongo: this.#mongo, clock, limits });
     const { commandMaxBytes } = limits;
@@ -136,10 +138,18 @@ class MongodbUserStore implements MongodbStorage {
     return this.#list("by_device", { filter }, max, (document) => userOf(document, this.#check));
   }
 
-  referralsOf(referrer: UserId, { after, max }: ReferralPage): Promise<readonly User[]> {
-    const filter = { referredBy: referrer, ...(after === undefined ? {} : behind(after)) };
-    const find = { filter, sort: { createdAt: -1, _id: -1 } };
-    return this.#list("referrals", find, max, (document) => userOf(document, this.#check));
+  async referralsOf(referrer: UserId, { after, max }: ReferralPage): Promise<readonly User[]> {
+    const list = (filter: Document): Promise<User[]> => {
+      const find = { filter: { referredBy: referrer, ...filter }, sort: { createdAt: -1, _id: -1 } };
+      return this.#list("referrals", find, max, (document) => userOf(document, this.#check));
+    };
+    if (after === undefined) return await list({});
+    const { createdAt, telegramId } = after;
+    const [equal, older] = await Promise.all([
+      list({ createdAt, _id: { $lt: telegramId } }),
+      list({ createdAt: { $lt: createdAt } }),
+    ]);
+    return [...equal, ...older].slice(0, max);
   }
 
   leaderboard(max: number): Promise<readonly Standing[]> {
@@ -208,10 +218,6 @@ class MongodbUserStore implements MongodbStorage {
       }
     });
   }
-}
-
-function behind({ createdAt, telegramId }: NonNullable<ReferralPage["after"]>): Document {
-  return { $or: [{ createdAt: { $lt: createdAt } }, { createdAt, _id: { $lt: telegramId } }] };
 }
 
 function standingOf({ _id, firstName, points }: Document): Standing {

@@ -21,6 +21,7 @@ export const mongodbLimits = {
   histogramMaxShare: 1_000,
   histogramCountMaxMs: 10_000,
   probeMs: 20,
+  indexesMaxMs: 10_000,
   damagedToldMax: 10,
 } as const;
 
