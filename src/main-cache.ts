@@ -142,7 +142,7 @@ async function checkFirstAnswer(
 
 /** Whose users they are: instances over one storage must name it alike, and two storages must not. */
 function spaceOf({ mongodb, dataDir }: Settings): string {
-  if (mongodb !== undefined) return mongodb.database.replaceAll("-", "_");
+  if (mongodb !== undefined) return mongodb.database;
   // Another file is another storage, also one that was put in its place.
   const { ino, dev, birthtimeMs } = statSync(join(dataDir, "users.sqlite"));
   const name = JSON.stringify([hostname(), dataDir, dev, ino, birthtimeMs]);

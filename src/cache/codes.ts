@@ -1,4 +1,7 @@
-/** Whose referral code it is: remembered in memory, because a code never changes and many come with the same one. */
+/**
+ * Whose referral code it is: remembered in memory, because a code never changes and many come with the same one. Not in Redis: it is asked for
+ * once in an instance, when somebody registers with it, and that nobody has it may be wrong a moment later, when nobody would tell.
+ */
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../clock.ts";
 import type { UserId } from "../ids.ts";

@@ -13,7 +13,7 @@ import type { Beat, CacheListener, CacheServer, Change, Fill, Lease, Value } fro
 
 export interface RedisCacheOptions {
   readonly url: string;
-  /** Letters, digits and underscores: whose users these are. Two storages that share a Redis must differ in it. */
+  /** Letters, digits, _ and -: whose users these are. Two storages that share a Redis must differ in it. */
   readonly space: string;
   readonly clock: Clock;
   /** Life time of a document, ms. */

@@ -4,7 +4,8 @@
  *     owed ──► asked for at once, with others ──► paid
  *       └────► the process dies, or storage is lost ──► swept after a minute ──► paid
  *
- * Storage rewards each referee once, however often it is asked.
+ * Storage rewards each referee once, however often it is asked. Where its answer is lost, whose points went up shows in the referee: it is looked at
+ * again with the next two sweeps, so that no tier goes on showing the referrer as it was.
  */
 import type { Tier } from "../cache/tier.ts";
 import type { Clock, Timer } from "../clock.ts";
@@ -27,15 +28,22 @@ export interface RewardLimits {
 
 export interface RewardsOptions {
   readonly store: Pick<UserStore, "reward" | "owedSince">;
-  readonly tier: Pick<Tier, "forget" | "held">;
+  readonly tier: Pick<Tier, "forget" | "held" | "readFresh">;
   readonly clock: Clock;
   readonly limits: RewardLimits;
   readonly log: Pick<Log, "debug" | "error">;
 }
 
+/** Of each whose answer was lost: what is under way at the first sweep is over at the second. */
+const looksMax = 2;
+/** Referees whose answers were lost; beyond it their referrers are shown as they were until a tier forgets them. About 60 B each. */
+const unseenMax = 100_000;
+
 export class Rewards {
   readonly #options: RewardsOptions;
   readonly #waiting = new Map<UserId, (() => void)[]>();
+  /** Whose reward may have taken effect unseen, and with how many sweeps they are looked at yet. */
+  readonly #unseen = new Map<UserId, number>();
   #timer: Timer | undefined;
   #sweeping: Promise<void> | undefined;
   #sweepTimer: Timer | undefined;
@@ -90,8 +98,9 @@ export class Rewards {
       ]);
       return rewarded.filter(({ end }) => end === "paid").length;
     } catch (error) {
-      // It may have taken effect. Of a referee that is not held it is not known whose points went up: they are shown late, and change by version.
+      // It may have taken effect, or do so yet.
       tier.forget([...new Set(referees.flatMap((referee) => [referee, tier.held(referee)?.referredBy ?? referee]))]);
+      for (const referee of referees) if (this.#unseen.size < unseenMax) this.#unseen.set(referee, looksMax);
       if (levelOf(error) === "error" && referees.length > 1) return this.#rewardEach(referees);
       log[levelOf(error)]("referrers could not be credited; it is tried again", { error });
       return 0;
@@ -107,8 +116,28 @@ export class Rewards {
 
   async #sweep(): Promise<void> {
     const { clock, limits } = this.#options;
+    await this.#look();
     await this.#payOwed();
     if (!this.#isStopping) this.#sweepTimer = clock.setTimer(() => this.start(), limits.sweepMs);
+  }
+
+  /** Never rejects. */
+  async #look(): Promise<void> {
+    const { tier, limits, log } = this.#options;
+    const looked = [...this.#unseen];
+    try {
+      for (let from = 0; from < looked.length; from += limits.groupMaxUsers) {
+        const some = looked.slice(from, from + limits.groupMaxUsers);
+        const referees = await tier.readFresh(some.map(([referee]) => referee));
+        tier.forget([...new Set([...referees.values()].flatMap(({ referredBy }) => referredBy ?? []))]);
+        for (const [referee, looks] of some) {
+          if (looks > 1) this.#unseen.set(referee, looks - 1);
+          else this.#unseen.delete(referee);
+        }
+      }
+    } catch (error) {
+      log[levelOf(error)]("rewards whose answers were lost could not be looked at; it is tried again", { error });
+    }
   }
 
   /** Never rejects. */

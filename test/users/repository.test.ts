@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { limits } from "../../config/limits.ts";
 import { toSeq, toUserId } from "../../src/ids.ts";
 import { Fault, faultOf } from "../../src/faults.ts";
 import type { Operation } from "../../src/users/operations.ts";
@@ -273,6 +274,20 @@ describe("a reward", () => {
     expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 0 });
     rig.state.deafTo.add("reward");
     await rig.until(rig.inUpdate(3, 2, daily));
+    expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 50, referralCount: 1 });
+  });
+
+  test("that takes effect long after its answer was lost is shown with the next sweeps", async () => {
+    const rig = createUsersRig();
+    for (const [id, referrer] of [[1], [2, 1]] as const) await rig.until(rig.inUpdate(id, id, register(referrer)));
+    rig.repository.start();
+    rig.state.rewardsFail = new Fault("unavailable", "no answer", { effect: "unknown" });
+    await rig.until(rig.inUpdate(3, 2, daily));
+    rig.state.rewardsFail = false;
+    expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 0 });
+    await rig.durable.reward([toUserId(2)], 50, rig.clock.now());
+    expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 0 });
+    await rig.clock.advance(limits.users.sweepMs + 1_000);
     expect(await rig.repository.get(toUserId(1))).toMatchObject({ points: 50, referralCount: 1 });
   });
 
