@@ -109,6 +109,10 @@ export const limits = {
     histogramCountMaxMs: 25_000,
     /** Wait between two tries to reach a majority while the store is lost, ms. */
     probeMs: 500,
+    /** From when on an operation is slow, ms: what the scaling guide asks of a query on average. */
+    slowMs: 100,
+    /** Wait between two lines that say so, ms. */
+    slowToldEveryMs: 10_000,
     /** Damaged users that are told, each once; more of them are left out silently. */
     damagedToldMax: 100,
   },

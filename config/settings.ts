@@ -3,6 +3,7 @@
  * repairs a deployment gets one list, not one error a start. What each variable means stands in `variables.ts`.
  */
 import { botIdOf } from "../src/ids.ts";
+import optimization from "./database-optimization.json" with { type: "json" };
 import { defaultLimits, readBotsFile } from "./bots-file.ts";
 import type { BotSettings } from "./bots-file.ts";
 import { contentOf, isGiven, secretOf, shownPath, textOf } from "./environment.ts";
@@ -10,6 +11,10 @@ import type { Environment, ReadFile } from "./environment.ts";
 import { usesStorage } from "./parse.ts";
 import { names, variables } from "./variables.ts";
 import type { Values, VariableName } from "./variables.ts";
+
+export type Compressor = "zstd" | "snappy" | "zlib";
+/** In the order of preference. */
+const compressorNames: readonly Compressor[] = ["zstd", "snappy", "zlib"];
 
 export interface Settings {
   /** At least one; names and ids differ. */
@@ -40,6 +45,10 @@ export interface Settings {
     | {
         readonly uri: string;
         readonly database: string;
+        /** In the order of preference; those that are not installed are left out. */
+        readonly compressors: readonly Compressor[];
+        /** 1 the fastest, 9 the smallest. */
+        readonly zlibLevel: number;
         readonly maxPoolSize: number;
         readonly minPoolSize: number;
         readonly socketTimeoutMs: number;
@@ -214,6 +223,8 @@ function settingsOf(values: Values, bots: readonly BotSettings[]): Settings {
     mongodb: values.MONGODB_URI && {
       uri: values.MONGODB_URI.uri,
       database: values.MONGODB_DATABASE ?? values.MONGODB_URI.database ?? "botfleet",
+      compressors: compressorNames.filter((name) => optimization.compressors.includes(name)),
+      zlibLevel: optimization.zlibCompressionLevel,
       maxPoolSize: values.MONGODB_MAX_POOL_SIZE,
       minPoolSize: Math.min(values.MONGODB_MIN_POOL_SIZE, values.MONGODB_MAX_POOL_SIZE),
       socketTimeoutMs: values.MONGODB_SOCKET_TIMEOUT_MS,

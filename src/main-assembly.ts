@@ -73,7 +73,7 @@ class Assembly implements Botfleet {
   private countsDue = 0;
 
   constructor(options: AssemblyOptions) {
-    const { settings, clock, version } = options;
+    const { settings, limits, clock, version } = options;
     this.options = options;
     this.startedAt = clock.now();
     this.names = new Map(settings.bots.map(({ id, name }) => [id, name]));
@@ -82,6 +82,7 @@ class Assembly implements Botfleet {
     this.metrics = createMetrics({
       version,
       histograms: settings.monitoring.detailed,
+      slowMs: limits.mongodbUsers.slowMs,
       source: { status: () => this.status() },
       calls: () => this.connections?.callStatus(),
       cache: () => this.users?.cacheStatus(),

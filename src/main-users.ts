@@ -8,11 +8,11 @@ import { toSeq } from "./ids.ts";
 import type { Partition } from "./inbox/inbox.ts";
 import type { Log } from "./log.ts";
 import { openCache } from "./main-cache.ts";
+import { openStorage } from "./main-storage.ts";
 import type { CacheStatus } from "./ops/cache-metrics.ts";
 import type { Metrics } from "./ops/metrics.ts";
 import { createSessions, type Sessions } from "./sessions/sessions.ts";
 import type { Session, SessionStore } from "./storage/session-store.ts";
-import { createSqliteUserStore } from "./storage/sqlite.ts";
 import { newReferralCode } from "./users/code.ts";
 import { createRepository } from "./users/repository.ts";
 import type { Users } from "./users/users.ts";
@@ -27,7 +27,7 @@ export interface OpenUsersOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, "tierAsked">;
+  readonly metrics: Pick<Metrics, "tierAsked" | "mongodb">;
   /** Storage is lost, or found again. */
   readonly onLost: (isLost: boolean) => void;
   /** Storage is lost for good: the process must end. */
@@ -44,15 +44,9 @@ export interface OpenedUsers {
 
 /** Rejects where storage or cache cannot be opened and no later try would go better: `format_newer`, `storage_damaged`, `settings_invalid`. */
 export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers> {
-  const { settings, limits, partition, scope, clock, random, log, onLost, onBroken } = options;
+  const { settings, limits, partition, scope, clock, random, log, onLost } = options;
   const { batches } = settings;
-  const store = await createSqliteUserStore({
-    dataDir: settings.dataDir,
-    clock,
-    limits: limits.sqliteUsers,
-    log,
-    onBroken,
-  });
+  const store = await openStorage(options);
   const stopListening = store.onState((state) => onLost(state === "lost"));
   const storage = createStorageTier({ store, group: batches.reads, readMax: limits.users.readMaxUsers });
   const cache = await openCache({ ...options, storage }).catch(async (error: unknown) => {

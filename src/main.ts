@@ -175,7 +175,6 @@ function warn(settings: Settings, log: Log): void {
   if (settings.redis.url !== undefined)
     log.warn("REDIS_URL: used for the cache alone in this version, which runs as one instance");
   const unused = [
-    ...(settings.mongodb === undefined ? [] : ["MONGODB_URI"]),
     ...(settings.log.dir === undefined ? [] : ["LOG_DIR"]),
     ...(settings.sidecar.adminToken === undefined ? [] : ["ADMIN_TOKEN"]),
   ];

@@ -13,6 +13,7 @@ import { addCallGauges, type CallStatus } from "./call-gauges.ts";
 import { BotCounts, type BotMetrics, type Counts, zeroCalls } from "./counts.ts";
 import { type AskedTier, createHistograms } from "./histograms.ts";
 import { addStatusGauges } from "./status-gauges.ts";
+import { createMongodbMetrics, type MongodbMeasure } from "./mongodb-metrics.ts";
 import type { Status, StatusSource } from "./status.ts";
 
 /** Why a call is made again within its attempt. */
@@ -33,6 +34,7 @@ export interface Metrics {
   flushed(writes: number, ms: number): void;
   /** A tier of users was asked, and answered or failed in `ms`. */
   tierAsked(tier: AskedTier, ms: number): void;
+  readonly mongodb: MongodbMeasure;
   /** The text format of Prometheus. */
   text(): Promise<string>;
   readonly contentType: string;
@@ -50,6 +52,8 @@ export interface MetricsOptions {
   readonly cache: () => CacheStatus | undefined;
   /** False: no histograms (`ENABLE_PERFORMANCE_MONITORING`). */
   readonly histograms: boolean;
+  /** From when on an operation of MongoDB is slow, ms. */
+  readonly slowMs: number;
   /** Wall-clock ms. */
   readonly now: () => number;
 }
@@ -60,7 +64,7 @@ const methodForm = /^[a-zA-Z]{1,40}$/;
 
 /** Owns its registry: two of them in one process do not meet. */
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { version, source, calls: callStatus, cache: cacheStatus, histograms, now } = options;
+  const { version, source, calls: callStatus, cache: cacheStatus, histograms, slowMs, now } = options;
   const registry = new Registry();
   const bots = new Map<string, BotCounts>();
   const calls = new Map<string, Counts<CallOutcome>>();
@@ -105,6 +109,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   let caching: CacheStatus | undefined;
   addStatusGauges(registry, () => (status ??= source.status()), now);
   addCallGauges(registry, () => (calling ??= callStatus()));
+  const mongodb = createMongodbMetrics(registry, histograms, slowMs);
   addCacheMetrics(registry, () => (caching ??= cacheStatus()));
   const processMetrics = createProcessMetrics({ registry, version });
   return {
@@ -125,6 +130,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
       observed?.flushed(ms);
     },
     tierAsked: (tier, ms) => observed?.tierAsked(tier, ms),
+    mongodb,
     text() {
       status = calling = caching = undefined;
       return registry.metrics();

@@ -207,10 +207,10 @@ describeLive("a store on MongoDB", [own(mongodbServer)], () => {
     const start = people.map((user) => ({ user, before: undefined }));
     expect(new Set(await store.write(start, "first"))).toEqual(new Set(["stored"]));
     const confirmed: string[] = [];
-    let isOver = false;
+    const over = new AbortController();
     let writers = 0;
     const work = async (person: User): Promise<void> => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         const op = `w${writers++}`;
         try {
           const user = await one(store, person.telegramId);
@@ -231,7 +231,7 @@ describeLive("a store on MongoDB", [own(mongodbServer)], () => {
       await server.kill();
       await server.restart();
     }
-    isOver = true;
+    over.abort();
     await Promise.all(working);
     const stored = await store.read(people.map(({ telegramId }) => telegramId));
     const done = [...stored.values()].flatMap(({ applied }) => applied.map(({ op }) => op));

@@ -18,6 +18,7 @@ afterEach(() => {
 function metricsOf(status: Partial<Status> = {}, histograms = true, calls?: CallStatus): Metrics {
   const source = { status: () => statusOf(status) };
   const metrics = createMetrics({
+    slowMs: 100,
     version: "1.2.3",
     source,
     calls: () => calls,
@@ -144,6 +145,7 @@ test("tiers of users tell what they know and hold, and of a tier that there is n
   const source = { status: () => statusOf() };
   let status: CacheStatus | undefined;
   const metrics = createMetrics({
+    slowMs: 100,
     version: "1.2.3",
     source,
     calls: () => undefined,
@@ -251,6 +253,7 @@ test("what waits and what is at work comes from the status of the moment", async
   let backlog = 3;
   let state: "ok" | "failing" = "ok";
   const metrics = createMetrics({
+    slowMs: 100,
     version: "1.2.3",
     histograms: true,
     calls: () => undefined,

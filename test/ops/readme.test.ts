@@ -10,6 +10,7 @@ const readme = readFileSync(join(import.meta.dir, "../../README.md"), "utf8");
 test("the table in README.md names every metric, its type and its meaning, and no other", async () => {
   const source = { status: () => statusOf() };
   const metrics = createMetrics({
+    slowMs: 100,
     version: "1.2.3",
     source,
     calls: () => undefined,
