@@ -12,7 +12,7 @@ export interface Encoded {
 const noSends: readonly Send[] = [];
 
 /** Never throws: what cannot be an entry is among `malformed`. */
-export function encode(bot: BotId, batch: readonly Update[], receivedAt: number): Encoded {
+export function encode(bot: BotId, token: string, batch: readonly Update[], receivedAt: number): Encoded {
   const ids: number[] = [];
   const lanes: LaneKey[] = [];
   const bodies: string[] = [];
@@ -29,7 +29,7 @@ export function encode(bot: BotId, batch: readonly Update[], receivedAt: number)
     bodies.push(body);
     updates.push(update);
   }
-  return { write: { bot, receivedAt, ids, lanes, bodies, malformed }, updates };
+  return { write: { bot, token, receivedAt, ids, lanes, bodies, malformed }, updates };
 }
 
 /** The entry of an update just stored, its body at hand. */
@@ -44,7 +44,7 @@ export function freshEntry(encoded: Encoded, place: number, seq: Seq): Entry {
 }
 
 export function entryOf(stored: StoredEntry): Entry {
-  return { ...stored, body: undefined };
+  return { ...stored, body: stored.body === undefined ? undefined : bodyOf(stored.body) };
 }
 
 /** Undefined where the stored text is no longer JSON (a damaged file). */

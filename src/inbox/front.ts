@@ -1,4 +1,4 @@
-/** The inbox of a single process over any store: one partition, everything that is the same for SQLite and memory. */
+/** The inbox over any store: everything that is the same for SQLite, Redis and memory. */
 import type { Clock } from "../clock.ts";
 import { Fault } from "../faults.ts";
 import { type BotId, toSeq, type Update } from "../ids.ts";
@@ -14,6 +14,8 @@ import type { InboxStore, LetterResult, LetterWrite } from "./store.ts";
 
 export interface FrontOptions {
   readonly store: InboxStore;
+  /** Of the store; default 1. */
+  readonly partitions?: number;
   readonly clock: Clock;
   readonly limits: GroupLimits & HandOverLimits & DiskLimits;
   readonly log?: Pick<Log, "info" | "warn" | "error">;
@@ -30,33 +32,36 @@ export function createInbox(options: FrontOptions): Inbox {
 }
 
 class Front implements Inbox {
-  readonly partitions = 1;
+  readonly partitions: number;
   readonly deadLetters: DeadLetters;
   readonly #options: FrontOptions;
   readonly #commits: GroupCommit;
   readonly #disk: DiskWatch | undefined;
   readonly #listeners = new Set<(state: InboxState) => void>();
-  #partition: FrontPartition | undefined;
+  readonly #opened = new Map<number, FrontPartition>();
   #state: InboxState = "ok";
-  #settledBelow = toSeq(0);
   #isReadFailing = false;
   #stopped: Promise<void> | undefined;
 
   constructor(options: FrontOptions) {
-    const { store, clock, limits, freeBytes, log } = options;
+    const { store, clock, limits, freeBytes, log, partitions = 1 } = options;
     this.#options = options;
+    this.partitions = partitions;
     this.#commits = new GroupCommit({
       commit: (group) => store.commit(group),
+      partitions,
       clock,
       limits,
       onCommitted: (stored, settledBelow, writes, ms) => {
-        if (settledBelow > this.#settledBelow) this.#settledBelow = settledBelow;
-        this.#partition?.handOver.offer(stored);
+        for (const [number, partition] of this.#opened) {
+          partition.noteSettledBelow(settledBelow[number]);
+          partition.handOver.offer(stored[number] ?? []);
+        }
         this.#refreshState();
         options.onFlushed?.(writes, ms);
       },
       onFailed: (error) => {
-        this.#partition?.handOver.doubt();
+        for (const { handOver } of this.#opened.values()) handOver.doubt();
         if (this.#state !== "failing") log?.error("the inbox cannot be written; it is tried again", { error });
         void this.#disk?.check(); // Never rejects.
         this.#refreshState();
@@ -67,6 +72,14 @@ class Front implements Inbox {
       this.#disk = new DiskWatch({ freeBytes, clock, limits, onChange, ...(log === undefined ? {} : { log }) });
     }
     void store.broken?.then((reason) => this.#break(reason)); // Never rejects, by contract.
+    store.watch?.({
+      onArrived: (partition, seq) => {
+        const handOver = this.#opened.get(partition)?.handOver;
+        if (seq === undefined) handOver?.doubt();
+        else handOver?.arrived(seq);
+      },
+      onLooked: (error) => this.#noteRead(error),
+    });
     this.deadLetters = {
       list: async (filter) => (await this.#readOnce(() => store.letters(filter))).map(letterOf),
       count: () => this.#readOnce(() => store.letterCounts()),
@@ -82,27 +95,31 @@ class Front implements Inbox {
     const valid = (): boolean => claim.valid();
     if (!valid()) return Promise.reject(new Fault("inbox_fenced", `the claim on bot ${claim.bot} is lost`));
     if (batch.length === 0) return Promise.resolve({ stored: 0, known: 0, malformed: 0 });
-    const encoded = encode(claim.bot, batch, this.#options.clock.now());
+    const encoded = encode(claim.bot, claim.token, batch, this.#options.clock.now());
     return new Promise((resolve, reject) => this.#commits.add({ kind: "append", encoded, valid, resolve, reject }));
   }
 
-  open(claim: PartitionClaim): Promise<FrontPartition> {
-    if (claim.partition !== 0) return Promise.reject(new RangeError(`there is no partition ${claim.partition}`));
-    if (this.#partition?.claim === claim) return Promise.reject(new Error("the partition is open under this claim"));
-    this.#partition?.replace();
+  async open(claim: PartitionClaim): Promise<FrontPartition> {
+    const { partition: number } = claim;
+    if (!(number >= 0 && number < this.partitions)) throw new RangeError(`there is no partition ${number}`);
+    const before = this.#opened.get(number);
+    if (before?.claim === claim) throw new Error("the partition is open under this claim");
+    before?.replace();
     const { store, clock, limits } = this.#options;
-    this.#partition = new FrontPartition({
+    const partition = new FrontPartition({
       claim,
       store,
       clock,
       limits,
       commits: this.#commits,
       onRead: (error) => this.#noteRead(error),
-      settledBelow: () => this.#settledBelow,
-      onSettledBelow: (seq) => void (this.#settledBelow = seq > this.#settledBelow ? seq : this.#settledBelow),
+      partitions: this.partitions,
+      settledBelow: before?.settledBelow() ?? toSeq(0),
     });
-    if (this.#stopped !== undefined) this.#partition.end();
-    return Promise.resolve(this.#partition);
+    this.#opened.set(number, partition);
+    if (this.#stopped === undefined) await partition.begin();
+    else partition.end();
+    return partition;
   }
 
   backlog(): Promise<ReadonlyMap<BotId, number>> {
@@ -125,7 +142,7 @@ class Front implements Inbox {
 
   async #stop(): Promise<void> {
     this.#disk?.stop();
-    this.#partition?.end();
+    for (const partition of this.#opened.values()) partition.end();
     const isWritten = await this.#commits.stop();
     await this.#options.store.close(isWritten);
   }

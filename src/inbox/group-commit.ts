@@ -9,7 +9,6 @@
  */
 import type { Clock, Timer } from "../clock.ts";
 import { Fault } from "../faults.ts";
-import type { Seq } from "../ids.ts";
 import { type Append, type Batch, groupOf, type Kept, resolveAll, sizeOf, storedBy, type Write } from "./batch.ts";
 import type { Entry } from "./inbox.ts";
 import type { Committed, InboxStore } from "./store.ts";
@@ -25,10 +24,17 @@ export interface GroupLimits {
 
 export interface GroupCommitOptions {
   readonly commit: InboxStore["commit"];
+  /** Of the store. */
+  readonly partitions: number;
   readonly clock: Clock;
   readonly limits: GroupLimits;
-  /** After each successful commit, before its writes resolve: what it stored, in rising seq. */
-  readonly onCommitted: (stored: readonly Entry[], settledBelow: Seq, writes: number, ms: number) => void;
+  /** After each successful commit, before its writes resolve. `stored` and `settledBelow` by partition, the entries in rising seq. */
+  readonly onCommitted: (
+    stored: readonly (readonly Entry[])[],
+    settledBelow: Committed["settledBelow"],
+    writes: number,
+    ms: number,
+  ) => void;
   /** After each failed one, before its appends reject. */
   readonly onFailed: (error: unknown) => void;
 }
@@ -137,7 +143,8 @@ export class GroupCommit {
   #succeeded(batch: Batch, committed: Committed, ms: number): void {
     if (this.#condition === "failing") this.#condition = "ok";
     const writes = [...batch.kept, ...batch.appends].reduce((sum, write) => sum + sizeOf(write), 0);
-    this.#options.onCommitted(storedBy(batch, committed), committed.settledBelow, writes, ms);
+    const { partitions, onCommitted } = this.#options;
+    onCommitted(storedBy(batch, committed, partitions), committed.settledBelow, writes, ms);
     resolveAll(batch, committed);
   }
 

@@ -5,14 +5,15 @@
  *     store    next ──► read a chunk above `upTo` ──► ready ──► next
  *
  * The store is read at the start, after more entries than `handoverMaxEntries` waited (the further ones are dropped from memory), and
- * after a commit that failed (it may have stored entries that nobody told us of). While entries above `upTo` may be in the store
+ * after a commit that failed (it may have stored entries that nobody told us of), and where seqs are missing between what is known and what
+ * comes (other processes append to the same partition). While entries above `upTo` may be in the store
  * only, whatever arrives is dropped as well: it must not overtake them. Back to memory once the store has been read to its end.
  */
 import { type Clock, sleep } from "../clock.ts";
-import { toSeq } from "../ids.ts";
+import { type Seq, toSeq } from "../ids.ts";
 import { entryOf } from "./encoding.ts";
 import type { Entry } from "./inbox.ts";
-import type { InboxStore } from "./store.ts";
+import type { Chunk } from "./store.ts";
 
 export interface HandOverLimits {
   readonly handoverMaxEntries: number;
@@ -22,7 +23,9 @@ export interface HandOverLimits {
 }
 
 export interface HandOverOptions {
-  readonly read: InboxStore["unsettled"];
+  readonly read: (after: Seq, max: number) => Promise<Chunk>;
+  /** What the next seq of the partition is higher by. */
+  readonly step: number;
   readonly clock: Clock;
   readonly limits: HandOverLimits;
   /** The store could not be read; it is tried again. */
@@ -54,7 +57,8 @@ export class HandOver {
     for (const entry of entries) {
       // Read back already: its commit was answered later than a read that saw it.
       if (entry.seq <= this.#upTo) continue;
-      if (this.#mustRead() || this.#ready.length >= handoverMaxEntries) {
+      const isNext = entry.seq <= this.#upTo + this.#options.step;
+      if (!isNext || this.#mustRead() || this.#ready.length >= handoverMaxEntries) {
         this.#droppedUpTo = entry.seq;
         continue;
       }
@@ -64,6 +68,13 @@ export class HandOver {
       this.#ready.push(isHeavy ? { ...entry, body: undefined } : entry);
       this.#upTo = entry.seq;
     }
+    this.#wakeUp();
+  }
+
+  /** The store has entries up to `seq` that were not offered. */
+  arrived(seq: Seq): void {
+    if (seq <= this.#upTo || seq <= this.#droppedUpTo) return;
+    this.#droppedUpTo = seq;
     this.#wakeUp();
   }
 
@@ -107,7 +118,11 @@ export class HandOver {
     const doubts = this.#doubts;
     try {
       const { entries, upTo } = await read(this.#upTo, max);
-      for (const stored of entries) this.#ready.push(entryOf(stored));
+      for (const stored of entries) {
+        const entry = entryOf(stored);
+        this.#readyBytes += entry.body?.size ?? 0;
+        this.#ready.push(entry);
+      }
       if (upTo > this.#upTo) this.#upTo = upTo;
       if (entries.length < max && doubts === this.#doubts) this.#isUnsure = false;
     } catch (error) {

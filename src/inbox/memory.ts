@@ -6,6 +6,7 @@ import type { BotId, LaneKey, Seq } from "../ids.ts";
 import { toSeq } from "../ids.ts";
 import { createInbox, type FrontOptions } from "./front.ts";
 import type { Inbox, Suspicion } from "./inbox.ts";
+import { partitionOfLane, partitionOfSeq, seqAfter, seqBeforeFirst } from "./partitions.ts";
 import { judge, type Run, type RunLimits } from "./runs.ts";
 import {
   aloneCrashesMax,
@@ -36,21 +37,24 @@ interface Row {
 
 /** Everything that survives a crash. */
 export interface MemoryDurable {
-  nextSeq: number;
+  readonly partitions: number;
+  /** The last seq of each partition. */
+  readonly lastSeqs: Map<number, Seq>;
   nextLetter: number;
-  /** Entries below are at least suspects. */
-  suspectBelow: number;
+  /** By partition: entries up to it are at least suspects. */
+  readonly suspectUpTo: Map<number, Seq>;
   cleanEnd: boolean;
   readonly entries: Map<Seq, Row>;
   readonly letters: Map<number, StoredLetter>;
   readonly runs: Map<BotId, readonly Run[]>;
 }
 
-export function emptyDurable(): MemoryDurable {
+export function emptyDurable(partitions = 1): MemoryDurable {
   return {
-    nextSeq: 1,
+    partitions,
+    lastSeqs: new Map(),
     nextLetter: 1,
-    suspectBelow: 0,
+    suspectUpTo: new Map(),
     cleanEnd: true,
     entries: new Map(),
     letters: new Map(),
@@ -72,7 +76,7 @@ export function createMemoryStore(options: MemoryStoreOptions): InboxStore {
   const core = openMemory(options);
   return {
     commit: async (group) => core.commit(group),
-    unsettled: async (after, max) => core.unsettled(after, max),
+    unsettled: async (after, max, partition) => core.unsettled(after, max, partition),
     bodies: async (seqs) => core.bodies(seqs),
     letters: async (filter) => core.letters(filter),
     letterCounts: async () => core.letterCounts(),
@@ -103,19 +107,20 @@ function openMemory({ durable, limits, deduplicate, now }: MemoryStoreOptions): 
       const appends = group.appends.map((write) => append(durable, write, group.now, deduplicate ? limits : undefined));
       return { appends, letters, settledBelow: settledBelow(durable) };
     },
-    unsettled(after, max) {
+    unsettled(after, max, partition) {
       const entries = [];
-      let upTo = toSeq(durable.nextSeq - 1);
+      let upTo = lastSeq(durable, partition);
+      const suspectUpTo = durable.suspectUpTo.get(partition) ?? 0;
       for (const [seq, row] of durable.entries) {
-        if (seq <= after) continue;
-        const suspicion: Suspicion = row.alone ? "alone" : seq < durable.suspectBelow ? "suspect" : "none";
+        if (seq <= after || partitionOfSeq(seq, durable.partitions) !== partition) continue;
+        const suspicion: Suspicion = row.alone ? "alone" : seq <= suspectUpTo ? "suspect" : "none";
         const { bot, lane, attempts, receivedAt } = row;
         entries.push({ seq, bot, lane, attempts, suspicion, receivedAt });
         if (entries.length < max) continue;
         upTo = seq;
         break;
       }
-      return { entries, upTo, settledBelow: settledBelow(durable) };
+      return { entries, upTo, settledBelow: settledBelow(durable)[partition] ?? toSeq(0) };
     },
     bodies: (seqs) =>
       seqs.flatMap((seq) => {
@@ -134,7 +139,7 @@ function openMemory({ durable, limits, deduplicate, now }: MemoryStoreOptions): 
 
 function recover(durable: MemoryDurable, now: number): void {
   if (!durable.cleanEnd) {
-    durable.suspectBelow = durable.nextSeq;
+    for (const [partition, seq] of durable.lastSeqs) durable.suspectUpTo.set(partition, seq);
     for (const [seq, row] of durable.entries) {
       if (!row.started) continue;
       if (row.alone) row.aloneCrashes++;
@@ -148,9 +153,18 @@ function recover(durable: MemoryDurable, now: number): void {
   durable.cleanEnd = false;
 }
 
-function settledBelow(durable: MemoryDurable): Seq {
-  const [first] = durable.entries.keys();
-  return first ?? toSeq(durable.nextSeq);
+function lastSeq({ lastSeqs, partitions }: MemoryDurable, partition: number): Seq {
+  return lastSeqs.get(partition) ?? toSeq(seqBeforeFirst(partition, partitions));
+}
+
+function settledBelow(durable: MemoryDurable): readonly Seq[] {
+  const { entries, partitions } = durable;
+  const below: Seq[] = [];
+  for (let partition = 0; partition < partitions; partition++) {
+    const first = entries.keys().find((seq) => partitionOfSeq(seq, partitions) === partition);
+    below.push(first ?? seqAfter(lastSeq(durable, partition), partitions));
+  }
+  return below;
 }
 
 function applyMark(durable: MemoryDurable, mark: MarkWrite): void {
@@ -162,7 +176,9 @@ function applyMark(durable: MemoryDurable, mark: MarkWrite): void {
 }
 
 function insert(durable: MemoryDurable, row: Omit<Row, "attempts" | "alone" | "started" | "aloneCrashes">): Seq {
-  const seq = toSeq(durable.nextSeq++);
+  const partition = partitionOfLane(row.bot, row.lane, durable.partitions);
+  const seq = seqAfter(lastSeq(durable, partition), durable.partitions);
+  durable.lastSeqs.set(partition, seq);
   durable.entries.set(seq, { ...row, attempts: 0, alone: false, started: false, aloneCrashes: 0 });
   return seq;
 }
@@ -202,12 +218,13 @@ function append(durable: MemoryDurable, write: AppendWrite, now: number, runs: R
   if (judged !== undefined && write.ids.length > 0) durable.runs.set(bot, judged.runs);
   const known = judged?.known ?? [];
   const skipped = new Set(known);
-  const first = toSeq(durable.nextSeq);
+  const firsts: Seq[] = [];
   write.ids.forEach((updateId, place) => {
     if (skipped.has(place)) return;
     const [lane, body] = [write.lanes[place], write.bodies[place]];
     if (lane === undefined || body === undefined) throw new RangeError("columns of an append differ in length");
-    insert(durable, { bot, updateId, lane, receivedAt, body, sends: undefined });
+    const seq = insert(durable, { bot, updateId, lane, receivedAt, body, sends: undefined });
+    firsts[partitionOfSeq(seq, durable.partitions)] ??= seq;
   });
   const letters = [...durable.letters.values()].filter((letter) => letter.bot === bot && letter.updateId === undefined);
   const unseen = write.malformed.filter((one) => !letters.some((letter) => letter.body === one.body));
@@ -216,7 +233,7 @@ function append(durable: MemoryDurable, write: AppendWrite, now: number, runs: R
     const kept = { updateId: undefined, attempts: 0, sends: "[]", effectsUnknown: false };
     bury(durable, { bot, lane, body, error, receivedAt, diedAt: now, ...kept });
   }
-  return { first, known, buried: unseen.length };
+  return { firsts, known, buried: unseen.length };
 }
 
 function countByBot(rows: Iterable<{ readonly bot: BotId }>): ReadonlyMap<BotId, number> {

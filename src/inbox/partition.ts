@@ -1,13 +1,13 @@
-/** The one partition of an inbox of a single process. */
+/** A partition of an inbox, as long as one claim has it. */
 import { type Clock, sleep } from "../clock.ts";
-import { Fault } from "../faults.ts";
-import type { Seq } from "../ids.ts";
+import { Fault, faultOf } from "../faults.ts";
+import { type Seq, toSeq } from "../ids.ts";
 import type { PartitionClaim } from "../leases/leases.ts";
 import { bodyOf } from "./encoding.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { HandOver, type HandOverLimits } from "./hand-over.ts";
 import type { Body, Entry, Mark, Outcome, Partition } from "./inbox.ts";
-import type { InboxStore } from "./store.ts";
+import type { Chunk, InboxStore } from "./store.ts";
 
 export interface FrontPartitionOptions {
   readonly claim: PartitionClaim;
@@ -17,8 +17,10 @@ export interface FrontPartitionOptions {
   readonly commits: GroupCommit;
   /** A read ended: with an error (it is tried again), or without. */
   readonly onRead: (error: unknown) => void;
-  readonly settledBelow: () => Seq;
-  readonly onSettledBelow: (seq: Seq) => void;
+  /** Of the store. */
+  readonly partitions: number;
+  /** As far as is known already. */
+  readonly settledBelow: Seq;
 }
 
 export class FrontPartition implements Partition {
@@ -29,19 +31,38 @@ export class FrontPartition implements Partition {
   readonly #ended = new AbortController();
   readonly #valid = (): boolean => !this.#isReplaced && this.claim.valid();
   #isReplaced = false;
+  #settledBelow: Seq;
+  #takenOver: Promise<void> | undefined;
 
   constructor(options: FrontPartitionOptions) {
-    const { claim, store, clock, limits, onRead, onSettledBelow } = options;
+    const { claim, store, clock, limits, onRead, partitions } = options;
     this.#options = options;
     this.claim = claim;
     this.number = claim.partition;
-    const read: InboxStore["unsettled"] = async (after, max) => {
-      const chunk = await store.unsettled(after, max);
+    this.#settledBelow = options.settledBelow;
+    const read = async (after: Seq, max: number): Promise<Chunk> => {
+      await this.#takeOver();
+      if (this.#ended.signal.aborted) return { entries: [], upTo: toSeq(0), settledBelow: toSeq(0) };
+      const chunk = await store.unsettled(after, max, this.number);
       onRead(undefined);
-      onSettledBelow(chunk.settledBelow);
+      this.noteSettledBelow(chunk.settledBelow);
       return chunk;
     };
-    this.handOver = new HandOver({ read, clock, limits, onReadFailed: onRead });
+    this.handOver = new HandOver({ read, step: partitions, clock, limits, onReadFailed: onRead });
+  }
+
+  /** Takes the partition over where that can be done now; else that comes before the first read. Rejects with `inbox_fenced`. */
+  async begin(): Promise<void> {
+    try {
+      await this.#takeOver();
+    } catch (error) {
+      this.#options.onRead(error);
+    }
+    if (this.#isReplaced) throw new Fault("inbox_fenced", `the claim on partition ${this.number} is lost`);
+  }
+
+  noteSettledBelow(seq: Seq | undefined): void {
+    if (seq !== undefined && seq > this.#settledBelow) this.#settledBelow = seq;
   }
 
   /** Ends `next` and the wait of `bodies`; writes go on. */
@@ -79,23 +100,39 @@ export class FrontPartition implements Partition {
     }));
     if (writes.length === 0) return Promise.resolve();
     return new Promise((resolve, reject) =>
-      this.#options.commits.add({ kind: "marks", writes, valid: this.#valid, resolve, reject }),
+      this.#options.commits.add({ kind: "marks", writes, ...this.#under, resolve, reject }),
     );
   }
 
   settle(seq: Seq, outcome: Outcome): Promise<void> {
     const { commits } = this.#options;
-    const valid = this.#valid;
+    const under = this.#under;
     if (outcome.kind === "done") {
-      return new Promise((resolve, reject) => commits.add({ kind: "done", seq, valid, resolve, reject }));
+      return new Promise((resolve, reject) => commits.add({ kind: "done", seq, ...under, resolve, reject }));
     }
     const { error, attempts, effectsUnknown } = outcome;
     const write = { seq, error, attempts, sends: JSON.stringify(outcome.sends), effectsUnknown };
-    return new Promise((resolve, reject) => commits.add({ kind: "death", write, valid, resolve, reject }));
+    return new Promise((resolve, reject) => commits.add({ kind: "death", write, ...under, resolve, reject }));
   }
 
   settledBelow(): Seq {
-    return this.#options.settledBelow();
+    return this.#settledBelow;
+  }
+
+  get #under() {
+    return { partition: this.number, token: this.claim.token, valid: this.#valid };
+  }
+
+  /** Once. A claim that the store does not know any more ends the partition. */
+  #takeOver(): Promise<void> {
+    const { store } = this.#options;
+    if (store.takeOver === undefined) return Promise.resolve();
+    this.#takenOver ??= store.takeOver(this.number, this.claim.token).catch((error: unknown) => {
+      this.#takenOver = undefined;
+      if (faultOf(error)?.code !== "inbox_fenced") throw error;
+      this.replace();
+    });
+    return this.#takenOver;
   }
 
   async #readBodies(seqs: readonly Seq[]): ReturnType<InboxStore["bodies"]> {

@@ -82,7 +82,7 @@ export class SqliteStore implements SyncStore {
       for (const bot of this.#changedRuns) this.#sql.saveRuns.run(bot, textOf(this.#runs.get(bot) ?? []));
       this.#changedRuns.clear();
       if (isEmpty(group)) this.#sql.setMeta.run("probe", group.now);
-      return { appends, letters, settledBelow: this.#settledBelow() };
+      return { appends, letters, settledBelow: [this.#settledBelow()] };
     });
   }
 
@@ -217,7 +217,7 @@ export class SqliteStore implements SyncStore {
     for (const { lane, body, error } of malformed) {
       buried += this.#sql.buryMalformed.run(bot, lane, receivedAt, now, error, body).changes;
     }
-    return { first, known, buried };
+    return { firsts: [first], known, buried };
   }
 
   #judge(bot: BotId, ids: readonly number[], now: number): readonly number[] {

@@ -45,7 +45,7 @@ function answer(request: Request): unknown {
       return committed;
     }
     case "unsettled":
-      return store.unsettled(...request.given);
+      return store.unsettled(request.given[0], request.given[1]);
     case "bodies":
       return store.bodies(...request.given);
     case "letters":

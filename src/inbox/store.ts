@@ -1,6 +1,6 @@
 /**
- * What an inbox of a single process needs of the place where it keeps things, apart from grouping, handing over and waiting (those
- * are the front's, written once). How each step can end, and what makes that harmless:
+ * What an inbox needs of the place where it keeps things, apart from grouping, handing over and waiting (those are the front's, written
+ * once). A store has one partition, or several that other processes may write to as well; `partitions.ts` says which seq is whose. How each step can end, and what makes that harmless:
  *
  *     step                 can end by                           then
  *     append               process dies before the commit       Telegram was told nothing, it sends the batch again
@@ -24,6 +24,8 @@ import type { Suspicion } from "./inbox.ts";
 export interface Group {
   /** Wall-clock ms. */
   readonly now: number;
+  /** By partition: the token under which its marks, settles and deaths are made; `""` where the claim is eternal. */
+  readonly tokens: readonly (string | undefined)[];
   readonly marks: readonly MarkWrite[];
   /** Entries settled `done`. One that is absent was settled before: no fault. */
   readonly done: readonly Seq[];
@@ -35,6 +37,8 @@ export interface Group {
 /** A batch as columns: `ids[i]`, `lanes[i]` and `bodies[i]` (JSON text) belong together. */
 export interface AppendWrite {
   readonly bot: BotId;
+  /** Of the claim on the bot; `""` where it is eternal. */
+  readonly token: string;
   readonly receivedAt: number;
   readonly ids: readonly number[];
   readonly lanes: readonly LaneKey[];
@@ -76,13 +80,17 @@ export interface Committed {
   readonly appends: readonly AppendResult[];
   /** One for each of `letters`. */
   readonly letters: readonly LetterResult[];
-  /** Every entry below is settled. */
-  readonly settledBelow: Seq;
+  /** By partition: every entry below is settled. Undefined where that was not looked for. */
+  readonly settledBelow: readonly (Seq | undefined)[];
+  /** Partitions whose token was not the present one: nothing was written to them. Absent: none. */
+  readonly fenced?: readonly number[];
 }
 
 export interface AppendResult {
-  /** The stored updates of the batch have this seq and the following ones, in order. */
-  readonly first: Seq;
+  /** By partition: its stored updates of the batch have this seq and the following ones of the partition, in order. */
+  readonly firsts: readonly (Seq | undefined)[];
+  /** Nothing of the batch was written: its token was not the present one, or there was no room for it. Absent: it was. */
+  readonly refusal?: "fenced" | "full";
   /** Places in the batch, rising, of updates that were known and are not stored. */
   readonly known: readonly number[];
   /** Malformed elements that became letters now. */
@@ -106,6 +114,8 @@ export interface StoredEntry {
   readonly attempts: number;
   readonly suspicion: Suspicion;
   readonly receivedAt: number;
+  /** Where reading it along cost nothing. */
+  readonly body?: StoredBody;
 }
 
 export interface Chunk {
@@ -149,8 +159,8 @@ export interface LetterFilter {
 export interface SyncStore {
   /** Durable when it returns. An empty group writes too, so that it tells whether the store can be written. */
   commit(group: Group): Committed;
-  /** Unsettled entries with a seq above `after`, at most `max`. */
-  unsettled(after: Seq, max: number): Chunk;
+  /** Unsettled entries of a partition with a seq above `after`, at most `max`. */
+  unsettled(after: Seq, max: number, partition: number): Chunk;
   /** Settled ones are left out. */
   bodies(seqs: readonly Seq[]): readonly StoredBody[];
   letters(filter: LetterFilter): readonly StoredLetter[];
@@ -169,7 +179,21 @@ export type InboxStore = {
 } & {
   /** Resolves, with the reason, once no call can succeed any more before the process has been started again. */
   readonly broken?: Promise<unknown>;
+  /**
+   * Takes a partition over for the claim with this token: what an earlier owner left without a clean end becomes suspect. Before anything
+   * else of the partition is asked. Rejects with `inbox_fenced` where the claim is not the present one. Absent: opening the store did it.
+   */
+  readonly takeOver?: (partition: number, token: string) => Promise<void>;
+  /** Called once. Absent: nobody else writes to the store. */
+  readonly watch?: (events: StoreEvents) => void;
 };
+
+export interface StoreEvents {
+  /** Entries up to `seq` were stored by somebody else; undefined: there may be some. */
+  readonly onArrived: (partition: number, seq: Seq | undefined) => void;
+  /** The store was looked at: with an error, or without. */
+  readonly onLooked: (error: unknown) => void;
+}
 
 /** Two crashes of the process while an entry was handled alone make it a dead letter. */
 export const aloneCrashesMax = 2;

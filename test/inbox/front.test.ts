@@ -39,9 +39,9 @@ class World {
       ...kept,
       broken: this.broken.promise,
       commit: (group) => this.commit(kept, group),
-      unsettled: async (after, max) => {
+      unsettled: async (after, max, partition) => {
         if (this.areReadsFailing) throw new Error("unreadable");
-        return kept.unsettled(after, max);
+        return kept.unsettled(after, max, partition);
       },
     };
     this.inbox = createInbox({ store: this.store, clock: this.clock, limits: inboxLimits, ...options });

@@ -57,9 +57,9 @@ test("whatever is stored is handed out once and in order, though answers are lat
           if (fate?.fate === "lost") throw new Error("lost");
           return committed;
         },
-        async unsettled(after, max) {
+        async unsettled(after, max, partition) {
           await pause(readDelays[reads++ % readDelays.length] ?? 0);
-          const chunk = await kept.unsettled(after, max);
+          const chunk = await kept.unsettled(after, max, partition);
           await pause(readDelays[reads++ % readDelays.length] ?? 0);
           return chunk;
         },
@@ -98,6 +98,7 @@ function entry(seq: number, size: number): Entry {
 test("entries beyond `handoverMaxBytes` of text are handed over without their bodies", async () => {
   const handOver = new HandOver({
     read: () => Promise.resolve({ entries: [], upTo: toSeq(0), settledBelow: toSeq(1) }),
+    step: 1,
     clock: new FakeClock(),
     limits: { ...inboxLimits, handoverMaxBytes: 100 },
     onReadFailed: () => {},
@@ -129,6 +130,7 @@ test("a backlog far beyond memory is read in chunks of `readMaxEntries`, only as
       }));
       return Promise.resolve({ entries, upTo: toSeq(after + count), settledBelow: toSeq(1) });
     },
+    step: 1,
     clock: new FakeClock(),
     limits: { ...inboxLimits, readMaxEntries: 2_000 },
     onReadFailed: () => {},

@@ -11,12 +11,12 @@ import { withFolder } from "./temporary-folder.ts";
 const bot = toBotId(9);
 
 function group(parts: Partial<Group>): Group {
-  return { now: 1_000, marks: [], done: [], deaths: [], letters: [], appends: [], ...parts };
+  return { now: 1_000, tokens: [], marks: [], done: [], deaths: [], letters: [], appends: [], ...parts };
 }
 
 function append(ids: readonly number[], body: unknown = "{}"): AppendWrite {
   const columns = { lanes: ids.map(() => toLaneKey(1)), bodies: ids.map(() => body as string) };
-  return { bot, receivedAt: 1_000, ids, ...columns, malformed: [] };
+  return { bot, token: "", receivedAt: 1_000, ids, ...columns, malformed: [] };
 }
 
 async function withStore(work: (store: SqliteStore, path: string, reopen: () => SqliteStore) => void): Promise<void> {

@@ -37,7 +37,7 @@ export function createSimulatedDisk(
       const result = appends[at];
       if (result === undefined) throw new Error("an append has no result");
       const known = new Set(result.known);
-      let seq = result.first as number;
+      let seq = Number(result.firsts[0]);
       append.bodies.forEach((body, place) => {
         if (!known.has(place)) keys.set(seq++ as Seq, keyForm.exec(body)?.[1] ?? "");
       });
@@ -72,7 +72,7 @@ export function createSimulatedDisk(
             return committed;
           }),
         bodies: (seqs) => process.io(() => store.bodies(seqs)),
-        unsettled: (after, max) => process.io(() => store.unsettled(after, max)),
+        unsettled: (after, max, partition) => process.io(() => store.unsettled(after, max, partition)),
       };
       await process.step();
       return createInbox({ store: faulty, clock: process.clock, limits });
