@@ -22,9 +22,9 @@ import { documentOf } from "../src/cache/documents.ts";
 import { createMemoryTier, type MemoryTier } from "../src/cache/memory.ts";
 import { pack } from "../src/cache/packing.ts";
 import { createRedisCache } from "../src/cache/redis.ts";
-import { createSharedTier, type SharedTier } from "../src/cache/shared.ts";
 import { createStorageTier } from "../src/cache/storage.ts";
 import type { Tier } from "../src/cache/tier.ts";
+import { createTiers, type Tiers } from "../src/cache/tiers.ts";
 import { systemClock } from "../src/clock.ts";
 import { toBotId, toSeq, toUserId, type UserId } from "../src/ids.ts";
 import { createMemoryUserStore } from "../src/storage/memory.ts";
@@ -33,6 +33,7 @@ import { createUserCheck } from "../src/users/check-user.ts";
 import { createRepository } from "../src/users/repository.ts";
 import type { User } from "../src/users/user.ts";
 import { LiveRedis } from "../test/live/redis-server.ts";
+import { nothing } from "../test/simulation/tiers-world.ts";
 import { forwardStore } from "../test/support/forward-store.ts";
 
 const { values } = parseArgs({
@@ -143,7 +144,7 @@ function memoryOver(below: Tier, heldMax: number): MemoryTier {
 let names = 0;
 const newName = (): string => `b${process.pid}x${(names++).toString(36)}`;
 
-function sharedOver(below: Tier, url: string, upper: { readonly memory?: MemoryTier }): SharedTier {
+function tiersOver(below: Tier, url: string): Tiers {
   const server = createRedisCache({
     url,
     space: "bench",
@@ -153,21 +154,22 @@ function sharedOver(below: Tier, url: string, upper: { readonly memory?: MemoryT
     connectionsMin: 2,
     limits: { ...limits.cache, absentMs: limits.users.absentMs },
   });
-  const shared = createSharedTier({
-    below,
+  const { absentMs, absentMax } = limits.users;
+  const tiers = createTiers({
     server,
     check: createUserCheck(),
     clock: systemClock,
     newName,
+    sender: newName(),
+    dead: [],
     limits: limits.cache,
-    events: {
-      onChanged: (id, version) => upper.memory?.changed(id, version),
-      onDoubt: () => upper.memory?.doubt(),
-      onState: (state, error) => console.log("redis", state, error),
-    },
+    users: { below, limits: { heldMax: held, ttlMs: 600_000, absentMs, absentMax } },
+    sessions: { below: nothing(), limits: limits.sessions },
+    onState: (state, error) => console.log("redis", state, error),
+    onKnown: () => {},
   });
-  shared.start();
-  return shared;
+  tiers.start();
+  return tiers;
 }
 
 /** Puts the users most asked for into Redis as if they had been filled in. */
@@ -282,11 +284,10 @@ async function main(): Promise<void> {
     const offTrips = await askAll(storageTierOf(off), off, ids);
 
     const on = createCountedStore(storageMs);
-    const upper: { memory?: MemoryTier } = {};
-    const shared = sharedOver(storageTierOf(on), url, upper);
-    while (shared.stats().doubts < 2) await Bun.sleep(10);
+    const tiers = tiersOver(storageTierOf(on), url);
+    const { shared, users: memory } = tiers;
+    while (tiers.stats().doubts < 2) await Bun.sleep(10);
     await warmUp(url);
-    const memory = (upper.memory = memoryOver(shared, held));
     // The users most asked for are in memory as well, as after a while.
     for (let id = Math.floor(held * 0.8); id > 0; id -= 200) {
       await memory.read(Array.from({ length: Math.min(200, id) }, (_, at) => toUserId(id - at)));
@@ -322,10 +323,10 @@ async function main(): Promise<void> {
       );
     }
     bare.disconnect();
-    console.log(shared.stats());
+    console.log(tiers.stats());
     if (values.json)
       console.log(JSON.stringify({ aloneRatio: alone.hitRatio, hitRatio, offTrips, onTrips, updateTrips, times }));
-    await shared.stop();
+    await tiers.stop();
   } finally {
     await live?.stop();
   }

@@ -255,8 +255,8 @@ export const limits = {
     callsMaxPerConnection: 1_000,
     /** Between two connections opened in the background, ms: a fleet that starts must not look like an attack. */
     openEveryMs: 50,
-    /** Users in one call: half a millisecond of Redis when they are written, for which everybody else waits. */
-    groupMaxUsers: 64,
+    /** Documents in one call: half a millisecond of Redis when they are written, for which everybody else waits. */
+    groupMax: 64,
     /** Time that a reader has to put into Redis what it was let to read, ms: longer than any read of the storage that ends well. */
     leaseMs: 10_000,
     /** Time between two heartbeats, ms. */
@@ -267,7 +267,7 @@ export const limits = {
     lostMs: 10_000,
     /** Failures in a row after which Redis is not asked any more. */
     failuresMax: 3,
-    /** Users whose change Redis could not be told; beyond it nothing that stands there is believed unchecked. About 60 B each. */
+    /** Documents whose change Redis could not be told; beyond it nothing that stands there is believed unchecked. About 60 B each. */
     debtsMax: 100_000,
     /** Instances whose heartbeats are counted. */
     sendersMax: 1_000,

@@ -1,17 +1,19 @@
 /** Builds the tiers of users over the storage: memory, and Redis between where there is one. */
 import { createHash } from "node:crypto";
-import { statSync } from "node:fs";
+import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { createMemoryTier } from "./cache/memory.ts";
 import { createRedisCache, type RedisCache, type RedisMeasure } from "./cache/redis.ts";
-import { createSharedTier, type SharedTier } from "./cache/shared.ts";
+import { createSessionTier } from "./cache/sessions.ts";
 import type { Tier } from "./cache/tier.ts";
+import { createTiers } from "./cache/tiers.ts";
 import type { Clock, Timer } from "./clock.ts";
 import { Fault } from "./faults.ts";
 import type { Log } from "./log.ts";
 import type { CacheStatus } from "./ops/cache-metrics.ts";
 import type { Metrics } from "./ops/metrics.ts";
+import type { Session } from "./storage/session-store.ts";
 import { createUserCheck } from "./users/check-user.ts";
 import type { Limits } from "../config/limits.ts";
 import type { Settings } from "../config/settings.ts";
@@ -19,54 +21,78 @@ import type { Settings } from "../config/settings.ts";
 export interface OpenCacheOptions {
   readonly settings: Settings;
   readonly limits: Limits;
-  /** The storage as a tier. */
-  readonly storage: Tier;
+  /** The storage as tiers. */
+  readonly users: Tier;
+  readonly sessions: Tier<string, Session>;
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Pick<Metrics, "tierAsked">;
 }
 
 export interface OpenedCache {
-  readonly tier: Tier;
+  readonly users: Tier;
+  readonly sessions: Tier<string, Session>;
   status(): CacheStatus;
-  /** After the last change of a user. */
+  /** After the last change of a user or a session. */
   stop(): Promise<void>;
 }
 
 /** Rejects with `settings_invalid` where Redis refuses the credentials. A Redis that cannot be reached is passed by until it can. */
 export async function openCache(options: OpenCacheOptions): Promise<OpenedCache> {
-  const { settings, limits, clock, metrics } = options;
+  const { settings, limits, clock, log, metrics } = options;
   const { cache, redis } = settings;
-  const storage = timed(options.storage, clock, (ms) => metrics.tierAsked("storage", ms));
-  const shared = redis.cacheUrl === undefined ? undefined : await openShared(options, redis.cacheUrl, storage);
   const { absentMs, absentMax } = limits.users;
-  const memory = createMemoryTier({
-    below: shared?.tier ?? storage,
-    clock,
+  const onAsked = (ms: number): void => metrics.tierAsked("storage", ms);
+  const users = {
+    below: timed(options.users, clock, onAsked),
     limits: { heldMax: cache.users, ttlMs: cache.userMs, absentMs, absentMax },
+  };
+  const sessions = { below: options.sessions, limits: limits.sessions };
+  const server = redis.cacheUrl === undefined ? undefined : await openServer(options, redis.cacheUrl);
+  if (server === undefined) {
+    const memory = createMemoryTier({ ...users, clock });
+    return {
+      users: memory,
+      sessions: createSessionTier({ ...sessions, clock }),
+      status: () => ({ memory: memory.stats(), redis: undefined }),
+      stop: async () => {},
+    };
+  }
+  const lives = openLives(settings.dataDir);
+  const tiers = createTiers({
+    server,
+    check: createUserCheck(),
+    clock,
+    newName,
+    sender: lives.sender,
+    dead: lives.dead,
+    limits: limits.cache,
+    users,
+    sessions,
+    onState(state, error) {
+      if (state === "closed") log.info("Redis serves the cache again");
+      else log.warn("Redis does not serve the cache; users are read from the storage until it does", { error });
+    },
+    onKnown: () => lives.onKnown(),
   });
-  shared?.start({ onChanged: (id, version) => memory.changed(id, version), onDoubt: () => memory.doubt() });
+  tiers.start();
+  const measuring = measureNowAndThen(server, clock, settings.monitoring.collectEveryMs);
   return {
-    tier: memory,
-    status: () => ({ memory: memory.stats(), redis: shared?.status() }),
-    stop: async () => shared?.stop(),
+    users: tiers.users,
+    sessions: tiers.sessions,
+    status: () => ({
+      memory: tiers.users.stats(),
+      redis: { ...tiers.stats(), ...server.stats(), server: measuring.last() },
+    }),
+    async stop() {
+      measuring.stop();
+      await tiers.stop();
+    },
   };
 }
 
-interface Shared {
-  readonly tier: SharedTier;
-  start(upper: Upper): void;
-  status(): CacheStatus["redis"];
-  stop(): Promise<void>;
-}
-
-/** What the tier above is told. */
-interface Upper {
-  readonly onChanged: (id: Parameters<Tier["held"]>[0], version: number) => void;
-  readonly onDoubt: () => void;
-}
-
-async function openShared(options: OpenCacheOptions, url: string, storage: Tier): Promise<Shared | undefined> {
+/** Undefined where the settings leave no room for it. */
+async function openServer(options: OpenCacheOptions, url: string): Promise<RedisCache | undefined> {
   const { settings, limits, clock, log, metrics } = options;
   const { maxConnections, minConnections } = settings.redis;
   if (maxConnections < 2) {
@@ -86,36 +112,7 @@ async function openShared(options: OpenCacheOptions, url: string, storage: Tier)
     onAsked: (ms) => metrics.tierAsked("redis", ms),
   });
   await checkFirstAnswer(server, options, url);
-  let upper: Upper | undefined;
-  const tier = createSharedTier({
-    below: storage,
-    server,
-    check: createUserCheck(),
-    clock,
-    newName,
-    limits: limits.cache,
-    events: {
-      onChanged: (id, version) => upper?.onChanged(id, version),
-      onDoubt: () => upper?.onDoubt(),
-      onState: (state, error) => {
-        if (state === "closed") log.info("Redis serves the cache again");
-        else log.warn("Redis does not serve the cache; users are read from the storage until it does", { error });
-      },
-    },
-  });
-  const measuring = measureNowAndThen(server, clock, settings.monitoring.collectEveryMs);
-  return {
-    tier,
-    start(given) {
-      upper = given;
-      tier.start();
-    },
-    status: () => ({ ...tier.stats(), ...server.stats(), server: measuring.last() }),
-    async stop() {
-      measuring.stop();
-      await tier.stop();
-    },
-  };
+  return server;
 }
 
 async function checkFirstAnswer(
@@ -147,6 +144,35 @@ function spaceOf({ mongodb, dataDir }: Settings): string {
   const { ino, dev, birthtimeMs } = statSync(join(dataDir, "users.sqlite"));
   const name = JSON.stringify([hostname(), dataDir, dev, ino, birthtimeMs]);
   return createHash("sha256").update(name).digest("hex").slice(0, 12);
+}
+
+/** Names kept of lives that Redis has not been told of. */
+const livesMax = 20;
+
+/**
+ * The names by which the instance is known in Redis, this one and those of earlier processes on this `DATA_DIR`, which are dead: its lock is
+ * held. What they stored last they may not have told, and nobody else would notice before ten seconds.
+ */
+function openLives(dataDir: string): { readonly sender: string; readonly dead: readonly string[]; onKnown(): void } {
+  const path = join(dataDir, "cache-names");
+  const sender = newName();
+  const write = (names: readonly string[]): void => {
+    try {
+      writeFileSync(path, names.slice(-livesMax).join("\n"));
+    } catch {
+      // A full disk: then it is noticed by its silence.
+    }
+  };
+  let dead: readonly string[] = [];
+  try {
+    dead = readFileSync(path, "latin1")
+      .split("\n")
+      .filter((name) => /^[a-z0-9]{12}$/.test(name));
+  } catch {
+    // The first start.
+  }
+  write([...dead, sender]);
+  return { sender, dead, onKnown: () => write([sender]) };
 }
 
 function timed(tier: Tier, clock: Clock, onAsked: (ms: number) => void): Tier {

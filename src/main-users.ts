@@ -1,8 +1,8 @@
 /** Builds what the modules that use users or sessions share: storage, tiers, repository. */
 import type { AttemptScope, Settled } from "./attempts.ts";
 import { createCodeTier } from "./cache/codes.ts";
-import { createSessionTier } from "./cache/sessions.ts";
 import { createStorageTier } from "./cache/storage.ts";
+import type { Tier } from "./cache/tier.ts";
 import type { Clock, Random } from "./clock.ts";
 import { toSeq } from "./ids.ts";
 import type { Partition } from "./inbox/inbox.ts";
@@ -48,15 +48,19 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
   const { batches } = settings;
   const store = await openStorage(options);
   const stopListening = store.onState((state) => onLost(state === "lost"));
-  const storage = createStorageTier({ store, group: batches.reads, readMax: limits.users.readMaxUsers });
-  const cache = await openCache({ ...options, storage }).catch(async (error: unknown) => {
+  const storage = { group: batches.reads, readMax: limits.users.readMaxUsers };
+  const cache = await openCache({
+    ...options,
+    users: createStorageTier({ ...storage, store }),
+    sessions: createStorageTier<string, Session>({ ...storage, store: { read: (keys) => store.readSessions(keys) } }),
+  }).catch(async (error: unknown) => {
     await store.stop();
     throw error;
   });
   const grouping = batches.writes ? { groupMaxUsers: batches.writesMax } : { groupMaxUsers: 1 };
   const repository = createRepository({
     store,
-    tier: cache.tier,
+    tier: cache.users,
     codes: createCodeTier({ store, clock, limits: limits.users }),
     scope,
     settled: settledOf(partition),
@@ -68,7 +72,7 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
     newWriter: () => crypto.randomUUID(),
   });
   repository.start();
-  const sessions = openSessions(options, store);
+  const sessions = openSessions(options, store, cache.sessions);
   sessions.start();
   return {
     users: repository,
@@ -84,19 +88,12 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
   };
 }
 
-function openSessions(options: OpenUsersOptions, store: SessionStore): Sessions {
+function openSessions(options: OpenUsersOptions, store: SessionStore, tier: Tier<string, Session>): Sessions {
   const { settings, limits, partition, scope, clock, random, log } = options;
   const { batches } = settings;
-  const storage = createStorageTier<string, Session>({
-    store: { read: (keys) => store.readSessions(keys) },
-    group: batches.reads,
-    readMax: limits.users.readMaxUsers,
-  });
-  // Instances that share a cache may share sessions too, and do not tell each other of them.
-  const isAlone = settings.redis.cacheUrl === undefined;
   return createSessions({
     store,
-    tier: isAlone ? createSessionTier({ below: storage, clock, limits: limits.sessions }) : storage,
+    tier,
     scope,
     settled: settledOf(partition),
     clock,

@@ -1,15 +1,24 @@
 /** What stands in the second tier: texts that a script of the server can read the head of. Anything else is damaged, and counts as nothing. */
-import type { UserId } from "../ids.ts";
-import type { User } from "../users/user.ts";
-import type { UserCheck } from "../users/check-user.ts";
-import { unpack } from "./packing.ts";
+/** How documents of a kind stand there. */
+export interface Kind<Id, Document> {
+  /** Without blanks and line ends; not that of a document of another kind. */
+  readonly keyOf: (id: Id) => string;
+  /** Undefined where it is none of this kind. */
+  readonly idOf: (key: string) => Id | undefined;
+  readonly idIn: (document: Document) => Id;
+  readonly versionIn: (document: Document) => number;
+  /** Undefined: too large to stand there. */
+  readonly rowOf: (document: Document) => string | undefined;
+  /** May throw, or answer undefined, where the row is none. */
+  readonly documentIn: (row: string) => Document | undefined;
+}
 
-/** `d <generation> <version> <user as packed>`; version 0: there is no such user. */
+/** `d <generation> <version> <row>`; version 0: there is no such document. */
 const documentForm = /^d ([a-z0-9]+) (\d{1,16}) /;
 
-/** `absent` there is no such user · `nothing` storage has to be asked: nothing is there, or a lease, or what may be old, or what is damaged. */
-export type Found =
-  | { readonly kind: "user"; readonly user: User }
+/** `absent` there is no such document · `nothing` storage has to be asked: nothing is there, or a lease, or what may be old, or what is damaged. */
+export type Found<Document> =
+  | { readonly kind: "document"; readonly document: Document }
   | { readonly kind: "absent" }
   | { readonly kind: "nothing" | "old" | "damaged" };
 
@@ -18,7 +27,12 @@ export function documentOf(generation: string, version: number, row: string): st
 }
 
 /** Never throws, whatever is there. */
-export function readDocument(value: string | undefined, id: UserId, generation: string, check: UserCheck): Found {
+export function readDocument<Id, Document>(
+  value: string | undefined,
+  id: Id,
+  generation: string,
+  kind: Kind<Id, Document>,
+): Found<Document> {
   if (value === undefined || value.startsWith("l ")) return { kind: "nothing" };
   const head = documentForm.exec(value);
   if (head === null) return { kind: "damaged" };
@@ -26,8 +40,10 @@ export function readDocument(value: string | undefined, id: UserId, generation: 
   const version = Number(head[2]);
   if (version === 0) return value.length === head[0].length ? { kind: "absent" } : { kind: "damaged" };
   try {
-    const user = check(unpack(value.slice(head[0].length)));
-    return user.telegramId === id && user.version === version ? { kind: "user", user } : { kind: "damaged" };
+    const document = kind.documentIn(value.slice(head[0].length));
+    if (document === undefined) return { kind: "damaged" };
+    const isIt = kind.idIn(document) === id && kind.versionIn(document) === version;
+    return isIt ? { kind: "document", document } : { kind: "damaged" };
   } catch {
     // Of another botfleet, or of nobody's: storage knows better, and the next fill replaces it.
     return { kind: "damaged" };

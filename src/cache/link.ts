@@ -7,18 +7,21 @@
  *         └──► failed, or the breaker is open ──► owed
  */
 import type { Clock, Timer } from "../clock.ts";
-import type { UserId } from "../ids.ts";
+import { Breaker, type BreakerState } from "./breaker.ts";
 import { Debts } from "./debts.ts";
 import { groupCalls } from "./grouping.ts";
 import { Hearing } from "./hearing.ts";
 import { beatText, changedText, leftText, readMessage, type Message } from "./messages.ts";
-import type { CacheServer, Change } from "./server.ts";
+import type { CacheServer, Change, Key } from "./server.ts";
 
 export interface LinkOptions {
   readonly server: CacheServer;
   readonly clock: Clock;
   /** Lower-case letters and digits, never used before. */
   readonly newName: () => string;
+  /** The sender that this instance is, a new name; its earlier lives that are not known to have left. */
+  readonly sender: string;
+  readonly dead: readonly string[];
   readonly limits: LinkLimits;
   readonly events: LinkEvents;
 }
@@ -30,24 +33,23 @@ export interface LinkLimits {
   readonly silentMs: number;
   /** Failures in a row that open the breaker. */
   readonly failuresMax: number;
-  /** Users owed that are remembered one by one. */
+  /** Documents owed that are remembered one by one. */
   readonly debtsMax: number;
-  /** Users in one call. */
-  readonly groupMaxUsers: number;
+  /** Documents in one call. */
+  readonly groupMax: number;
   /** Other instances remembered. */
   readonly sendersMax: number;
 }
 
 export interface LinkEvents {
-  /** A user has another version now; 0: not known which. */
-  readonly onChanged: (id: UserId, version: number) => void;
+  /** A document has another version now; 0: not known which. */
+  readonly onChanged: (key: Key, version: number) => void;
   /** Some of what was said may not have been heard: what the first tier holds may be old. */
   readonly onDoubt: () => void;
   readonly onState: (state: BreakerState, error: unknown) => void;
+  /** The server knows of this sender, and that the dead ones are dead. */
+  readonly onKnown: () => void;
 }
-
-/** `open`: nobody asks the server but the beat. */
-export type BreakerState = "closed" | "open";
 
 /** Counts since the start. */
 export interface LinkStats {
@@ -55,7 +57,7 @@ export interface LinkStats {
   readonly failures: number;
   /** Times that something said may not have been heard. */
   readonly doubts: number;
-  /** Users whose change the server has not been told. */
+  /** Documents whose change the server has not been told. */
   readonly owed: number;
   readonly breaker: BreakerState;
 }
@@ -65,27 +67,30 @@ export class Link {
   readonly #sender: string;
   readonly #hearing: Hearing;
   readonly #debts: Debts;
+  readonly #breaker: Breaker;
   readonly #write: (changes: readonly Change[]) => Promise<readonly Change[]>;
   readonly #flying = new Set<Promise<unknown>>();
   /** Of the last message; they go out in this order. */
   #number = 0;
+  /** Until the server has been told. */
+  #dead: readonly string[];
+  #isKnown = false;
   #generation = "";
   #beatenAt = -Infinity;
   #beating: Promise<void> | undefined;
   #beatAgain = false;
   #timer: Timer | undefined;
-  #breaker: BreakerState = "closed";
-  #failuresInRow = 0;
-  #failures = 0;
   #doubts = 0;
 
   constructor(options: LinkOptions) {
-    const { clock, limits, newName } = options;
+    const { clock, limits, sender } = options;
     this.#options = options;
-    this.#sender = newName();
+    this.#sender = sender;
+    this.#dead = options.dead;
     this.#hearing = new Hearing({ clock, own: this.#sender, ...limits });
     this.#debts = new Debts(limits.debtsMax);
-    this.#write = groupCalls((changes) => this.#publish(changes), limits.groupMaxUsers);
+    this.#breaker = new Breaker({ ...limits, onState: options.events.onState });
+    this.#write = groupCalls((changes) => this.#publish(changes), limits.groupMax);
   }
 
   /** As known here; "" where there is none. */
@@ -95,7 +100,7 @@ export class Link {
 
   /** Whether what the server holds can be believed at all. */
   get isBelieved(): boolean {
-    return this.#breaker === "closed" && this.#generation !== "" && this.#isBeating();
+    return this.#breaker.state === "closed" && this.#generation !== "" && this.#isBeating();
   }
 
   /** Begins to beat and to listen. */
@@ -105,44 +110,44 @@ export class Link {
         this.#hearing.begin();
         this.#doubt();
       },
+      onInterrupted: () => {
+        // Believed again after the next beat, which finds out.
+        this.#generation = "";
+        if (this.#timer !== undefined) void this.#beat();
+      },
       onMessage: (text) => this.#onMessage(readMessage(text)),
     });
     this.#tick();
   }
 
-  /** The server may hold something old of this user. */
-  owes(id: UserId): boolean {
-    return this.#debts.has(id);
+  get owesAny(): boolean {
+    return !this.#debts.isEmpty;
+  }
+
+  /** The server may hold something old under this key. */
+  owes(key: Key): boolean {
+    return this.#debts.has(key);
   }
 
   /** Undefined where the call failed, or the breaker is open. Never rejects. */
   async ask<T>(call: () => Promise<T>): Promise<T | undefined> {
-    if (this.#breaker === "open") return undefined;
+    if (this.#breaker.state === "open") return undefined;
     // Counted by `counted`, once for all who asked together.
     return call().catch(() => undefined);
   }
 
   /** Every call to the server goes through here. */
-  async counted<T>(call: () => Promise<T>): Promise<T> {
-    try {
-      const answer = await call();
-      if (this.#breaker === "closed") this.#failuresInRow = 0;
-      return answer;
-    } catch (error) {
-      this.#failures++;
-      this.#failuresInRow++;
-      if (this.#failuresInRow >= this.#options.limits.failuresMax) this.#switch("open", error);
-      throw error;
-    }
+  counted<T>(call: () => Promise<T>): Promise<T> {
+    return this.#breaker.counted(call);
   }
 
   /** Brings it to the server and to the other instances, at once or as soon as that is possible. */
   tell(changes: readonly Change[]): void {
     if (changes.length === 0) return;
-    if (this.#breaker === "open") return this.#debts.owe(changes.map(({ id }) => id));
+    if (this.#breaker.state === "open") return this.#debts.owe(changes.map(({ key }) => key));
     this.fly(
       this.#write(changes).catch(() => {
-        this.#debts.owe(changes.map(({ id }) => id));
+        this.#debts.owe(changes.map(({ key }) => key));
       }),
     );
   }
@@ -159,7 +164,12 @@ export class Link {
   }
 
   stats(): LinkStats {
-    return { failures: this.#failures, doubts: this.#doubts, owed: this.#debts.size, breaker: this.#breaker };
+    return {
+      failures: this.#breaker.failures,
+      doubts: this.#doubts,
+      owed: this.#debts.size,
+      breaker: this.#breaker.state,
+    };
   }
 
   /** Says goodbye, unless something is owed. */
@@ -170,7 +180,7 @@ export class Link {
     await Promise.all(this.#flying);
     const { server } = this.#options;
     // Whoever owes leaves in silence: then the others believe nothing of what stands there.
-    if (this.#breaker === "closed" && (await this.#payDebts())) {
+    if (this.#breaker.state === "closed" && (await this.#payDebts())) {
       await this.ask(() => this.counted(() => server.leave(this.#sender, leftText(this.#sender, ++this.#number))));
     }
     await server.stop();
@@ -181,16 +191,10 @@ export class Link {
   }
 
   async #publish(changes: readonly Change[]): Promise<readonly Change[]> {
-    const told = changes.map(({ id, version }) => [id, version] as const);
+    const told = changes.map(({ key, version }) => [key, version] as const);
     const text = changedText(this.#sender, ++this.#number, told);
     await this.counted(() => this.#options.server.write(changes, text));
     return changes;
-  }
-
-  #switch(to: BreakerState, error: unknown): void {
-    if (this.#breaker === to) return;
-    this.#breaker = to;
-    this.#options.events.onState(to, error);
   }
 
   #tick(): void {
@@ -236,8 +240,14 @@ export class Link {
       message: beatText(this.#sender, ++this.#number),
       candidate,
       replaces: overflow === 0 ? undefined : this.#generation,
+      dead: this.#dead,
     };
     const generation = await this.counted(() => server.beat(beat));
+    this.#dead = [];
+    if (!this.#isKnown && generation !== "") {
+      this.#isKnown = true;
+      this.#options.events.onKnown();
+    }
     // One that somebody else has made may be older than the debt.
     if (overflow !== 0 && generation === candidate) this.#debts.payOverflow(overflow);
     const wasAway = !this.#isBeating();
@@ -246,9 +256,8 @@ export class Link {
     this.#generation = generation;
     if (wasAway) this.#hearing.begin();
     if (isNew || wasAway) this.#doubt();
-    if (!(await this.#payDebts()) || this.#breaker === "closed") return;
-    this.#failuresInRow = 0;
-    this.#switch("closed", undefined);
+    if (!(await this.#payDebts()) || this.#breaker.state === "closed") return;
+    this.#breaker.close();
     // What the others said meanwhile may not have been heard.
     this.#doubt();
   }
@@ -256,10 +265,10 @@ export class Link {
   /** Whether nothing is owed now. */
   async #payDebts(): Promise<boolean> {
     while (!this.#debts.isEmpty) {
-      const owed = this.#debts.some(this.#options.limits.groupMaxUsers);
+      const owed = this.#debts.some(this.#options.limits.groupMax);
       if (owed.length === 0) return false;
       try {
-        await this.#publish(owed.map(([id]) => ({ id, version: 0, row: "" })));
+        await this.#publish(owed.map(([key]) => ({ key, version: 0, row: "" })));
       } catch {
         return false; // Counted.
       }
@@ -273,7 +282,7 @@ export class Link {
     if (!this.#hearing.hears(message)) this.#doubt();
     switch (message.kind) {
       case "changed":
-        for (const [id, version] of message.users) this.#options.events.onChanged(id, version);
+        for (const [key, version] of message.changed) this.#options.events.onChanged(key, version);
         return;
       case "beat":
         if (message.sender !== this.#sender) this.hears(message.generation);

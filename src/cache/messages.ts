@@ -1,16 +1,16 @@
-/** What instances tell each other about users that changed: numbered by sender, so that a lost message is noticed. */
-import { toUserId, type UserId } from "../ids.ts";
+/** What instances tell each other about documents that changed: numbered by sender, so that a lost message is noticed. */
+import type { Key } from "./server.ts";
 
 export type Message =
-  | { readonly kind: "changed"; readonly sender: string; readonly number: number; readonly users: readonly Changed[] }
+  | { readonly kind: "changed"; readonly sender: string; readonly number: number; readonly changed: readonly Changed[] }
   | { readonly kind: "beat"; readonly sender: string; readonly number: number; readonly generation: string }
   | { readonly kind: "left"; readonly sender: string; readonly number: number };
 
 /** `version` 0: not known. */
-export type Changed = readonly [id: UserId, version: number];
+export type Changed = readonly [key: Key, version: number];
 
-export function changedText(sender: string, number: number, users: readonly Changed[]): string {
-  return `${sender} ${number} changed ${users.map(([id, version]) => `${id} ${version}`).join(" ")}`;
+export function changedText(sender: string, number: number, changed: readonly Changed[]): string {
+  return `${sender} ${number} changed ${changed.map(([key, version]) => `${key} ${version}`).join(" ")}`;
 }
 
 /** The server writes the generation behind it. */
@@ -33,8 +33,8 @@ export function readMessage(text: string): Message | undefined {
     case "left":
       return { kind, sender, number };
     case "changed": {
-      const users = changedIn(rest);
-      return users === undefined ? undefined : { kind, sender, number, users };
+      const changed = changedIn(rest);
+      return changed === undefined ? undefined : { kind, sender, number, changed };
     }
     default:
       return undefined;
@@ -42,11 +42,11 @@ export function readMessage(text: string): Message | undefined {
 }
 
 function changedIn(words: readonly string[]): readonly Changed[] | undefined {
-  const users: Changed[] = [];
+  const changed: Changed[] = [];
   for (let at = 0; at < words.length; at += 2) {
-    const [id, version] = [Number(words[at]), Number(words[at + 1])];
-    if (!Number.isSafeInteger(id) || !Number.isSafeInteger(version)) return undefined;
-    users.push([toUserId(id), version]);
+    const [key = "", version] = [words[at], Number(words[at + 1])];
+    if (key === "" || !Number.isSafeInteger(version)) return undefined;
+    changed.push([key, version]);
   }
-  return users;
+  return changed;
 }

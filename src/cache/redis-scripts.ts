@@ -75,7 +75,7 @@ end
 redis.call('PUBLISH', ARGV[2], ARGV[3])
 `;
 
-/** ARGV: sender, channel, message, candidate, what it replaces, silence in ms after which a sender is lost. Answers the generation, or "". */
+/** ARGV: sender, channel, message, candidate, what it replaces, silence in ms after which a sender is lost, dead senders. Answers the generation, or "". */
 export const beatScript = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -89,6 +89,14 @@ local isFull = false
 local function set(...)
   local answer = redis.pcall('HSET', KEYS[1], ...)
   if type(answer) == 'table' and answer.err then isFull = true end
+end
+for i = 7, #ARGV do
+  local field = 's:' .. ARGV[i]
+  if registry[field] then
+    redis.call('HDEL', KEYS[1], field)
+    registry[field] = nil
+    isDue = true
+  end
 end
 for field, value in pairs(registry) do
   local sender = string.match(field, '^s:(%w+)$')

@@ -6,10 +6,9 @@ import { createHash } from "node:crypto";
 import { Redis } from "ioredis";
 import type { Clock } from "../clock.ts";
 import { Fault } from "../faults.ts";
-import type { UserId } from "../ids.ts";
 import { Connections } from "./connections.ts";
 import { beatScript, fillScript, leaseScript, leaveScript, writeScript } from "./redis-scripts.ts";
-import type { Beat, CacheListener, CacheServer, Change, Fill, Lease, Value } from "./server.ts";
+import type { Beat, CacheListener, CacheServer, Change, Fill, Key, Lease, Value } from "./server.ts";
 
 export interface RedisCacheOptions {
   readonly url: string;
@@ -22,7 +21,7 @@ export interface RedisCacheOptions {
   readonly connectionsMax: number;
   readonly connectionsMin: number;
   readonly limits: RedisCacheLimits;
-  /** A question for users was answered, or failed, in `ms`. */
+  /** A question for documents was answered, or failed, in `ms`. */
   readonly onAsked?: (ms: number) => void;
 }
 
@@ -39,7 +38,7 @@ export interface RedisCacheLimits {
   readonly openEveryMs: number;
   /** Time that a reader has to fill what it was granted, ms. */
   readonly leaseMs: number;
-  /** How long it is remembered that there is no such user, ms. */
+  /** How long it is remembered that there is no such document, ms. */
   readonly absentMs: number;
   /** Silence after which an instance counts as dead, ms. */
   readonly lostMs: number;
@@ -127,23 +126,23 @@ class RedisServer implements RedisCache {
     return this.#answered.promise.finally(() => timer.cancel());
   }
 
-  async get(ids: readonly UserId[]): Promise<readonly Value[]> {
+  async get(keys: readonly Key[]): Promise<readonly Value[]> {
     const { clock, onAsked } = this.#options;
     const askedAt = clock.monotonic();
     try {
-      const values = await this.#call("any", (redis) => redis.mget(this.#keysOf(ids)));
+      const values = await this.#call("any", (redis) => redis.mget(this.#namesOf(keys)));
       return values.map((value) => value ?? undefined);
     } finally {
       onAsked?.(clock.monotonic() - askedAt);
     }
   }
 
-  async lease(ids: readonly UserId[], token: string, isFresh: boolean): Promise<readonly Lease[]> {
-    const keys = [this.#registry, ...this.#keysOf(ids)];
+  async lease(keys: readonly Key[], token: string, isFresh: boolean): Promise<readonly Lease[]> {
+    const names = [this.#registry, ...this.#namesOf(keys)];
     const args = [token, this.#options.limits.leaseMs, isFresh ? 1 : 0];
-    const answer = (await this.#run("any", scripts.lease, keys, args)) as readonly string[];
+    const answer = (await this.#run("any", scripts.lease, names, args)) as readonly string[];
     const [generation, ...values] = answer;
-    return ids.map((_, at): Lease => {
+    return keys.map((_, at): Lease => {
       const value = values[at];
       if (generation === undefined || value === undefined || value === "l") return { kind: "refused" };
       return value === "" ? { kind: "granted", token, generation } : { kind: "held", value, generation };
@@ -152,19 +151,19 @@ class RedisServer implements RedisCache {
 
   async fillIn(fills: readonly Fill[]): Promise<void> {
     const { ttlMs, limits } = this.#options;
-    const keys = this.#keysOf(fills.map(({ id }) => id));
+    const names = this.#namesOf(fills.map(({ key }) => key));
     const each = fills.flatMap(({ token, generation, version, row }) => [token, generation, version, row]);
-    await this.#run("any", scripts.fill, keys, [ttlMs, Math.min(ttlMs, limits.absentMs), ...each]);
+    await this.#run("any", scripts.fill, names, [ttlMs, Math.min(ttlMs, limits.absentMs), ...each]);
   }
 
   async write(changes: readonly Change[], message: string): Promise<void> {
-    const keys = this.#keysOf(changes.map(({ id }) => id));
+    const names = this.#namesOf(changes.map(({ key }) => key));
     const each = changes.flatMap(({ version, row }) => [version, row]);
-    await this.#run("kept", scripts.write, keys, [this.#options.ttlMs, this.#channel, message, ...each]);
+    await this.#run("kept", scripts.write, names, [this.#options.ttlMs, this.#channel, message, ...each]);
   }
 
-  async beat({ sender, message, candidate, replaces = "" }: Beat): Promise<string> {
-    const args = [sender, this.#channel, message, candidate, replaces, this.#options.limits.lostMs];
+  async beat({ sender, message, candidate, replaces = "", dead }: Beat): Promise<string> {
+    const args = [sender, this.#channel, message, candidate, replaces, this.#options.limits.lostMs, ...dead];
     return String(await this.#run("kept", scripts.beat, [this.#registry], args));
   }
 
@@ -175,6 +174,8 @@ class RedisServer implements RedisCache {
   listen(listener: CacheListener): void {
     const redis = this.#open("cache-listening");
     this.#listening = redis;
+    // The others may be closed for being idle.
+    this.#connections.all[0]?.on("close", () => listener.onInterrupted());
     redis.on("message", (_channel, text) => listener.onMessage(text));
     // After each connect: what was said before is lost.
     redis.on("ready", () => {
@@ -209,8 +210,8 @@ class RedisServer implements RedisCache {
     return `${this.#prefix}fleet`;
   }
 
-  #keysOf(ids: readonly UserId[]): string[] {
-    return ids.map((id) => `${this.#prefix}${id}`);
+  #namesOf(keys: readonly Key[]): string[] {
+    return keys.map((key) => `${this.#prefix}${key}`);
   }
 
   #open(name: string): Redis {
@@ -240,15 +241,15 @@ class RedisServer implements RedisCache {
   #run(
     order: "kept" | "any",
     { lua, sha }: Script,
-    keys: readonly string[],
+    names: readonly string[],
     args: readonly (string | number)[],
   ): Promise<unknown> {
     return this.#call(order, async (redis) => {
       try {
-        return await redis.evalsha(sha, keys.length, ...keys, ...args);
+        return await redis.evalsha(sha, names.length, ...names, ...args);
       } catch (error) {
         if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
-        return redis.eval(lua, keys.length, ...keys, ...args);
+        return redis.eval(lua, names.length, ...names, ...args);
       }
     });
   }

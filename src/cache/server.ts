@@ -2,7 +2,7 @@
  * Port: the server that holds the second tier for all instances. Every call that is not answered within its deadline rejects; then it may have
  * been done or not, and it may still be done later, after calls that were made after it.
  *
- * What stands under a user's key, and who may put it there:
+ * What stands under a document's key, and who may put it there:
  *
  *     nothing ──lease──► lease (token, least version) ──fill with this token, not below the least──► document (generation, version)
  *        ▲                  │ a newer version was written: least = it                                 │ a newer version was written: it
@@ -15,7 +15,8 @@
  * ends without saying so (what it wrote last may not have got here), when the server lost or took back what it held, and when an instance
  * has forgotten whom it owes an invalidation.
  */
-import type { UserId } from "../ids.ts";
+/** Of a document, in the whole fleet: without blanks, and without line ends. */
+export type Key = string;
 
 /** Undefined: nothing is there. Anything may be: readers check it. */
 export type Value = string | undefined;
@@ -27,17 +28,17 @@ export type Lease =
   | { readonly kind: "refused" };
 
 export interface Fill {
-  readonly id: UserId;
+  readonly key: Key;
   readonly token: string;
   readonly generation: string;
-  /** 0: there is no such user. */
+  /** 0: there is no such document. */
   readonly version: number;
-  /** The user as text; "" for version 0. */
+  /** The document as text; "" for version 0. */
   readonly row: string;
 }
 
 export interface Change {
-  readonly id: UserId;
+  readonly key: Key;
   /** 0: not known; what is there is deleted. */
   readonly version: number;
   readonly row: string;
@@ -51,18 +52,22 @@ export interface Beat {
   readonly candidate: string;
   /** A new one is due if it is still this one. */
   readonly replaces: string | undefined;
+  /** Senders that are known to be dead. */
+  readonly dead: readonly string[];
 }
 
 export interface CacheListener {
   /** Messages are heard from now on; those before may be lost. */
   readonly onListening: () => void;
+  /** The connection broke: the server may have restarted with what it held once. */
+  readonly onInterrupted: () => void;
   readonly onMessage: (text: string) => void;
 }
 
 export interface CacheServer {
-  get(ids: readonly UserId[]): Promise<readonly Value[]>;
+  get(keys: readonly Key[]): Promise<readonly Value[]>;
   /** `isFresh`: whatever is there is replaced by a lease. Undefined where there is no generation. */
-  lease(ids: readonly UserId[], token: string, isFresh: boolean): Promise<readonly Lease[]>;
+  lease(keys: readonly Key[], token: string, isFresh: boolean): Promise<readonly Lease[]>;
   fillIn(fills: readonly Fill[]): Promise<void>;
   /** Changes what is there and publishes `message`, in one step. */
   write(changes: readonly Change[], message: string): Promise<void>;

@@ -1,9 +1,8 @@
 /** Every interleaving of a few who read and write one user in the second tier, none left out: a call may come as late as it likes. */
 import { expect, test } from "bun:test";
-import { toUserId } from "../../src/ids.ts";
 import { ModelCache, type ModelPlant } from "../support/model-cache.ts";
 
-const id = toUserId(1);
+const key = "1";
 const limits = { ttlMs: 1_000, absentMs: 1_000, leaseMs: 1_000, lostMs: 1_000 };
 
 interface World {
@@ -18,7 +17,7 @@ function writer(tells: "its version" | "nothing but the change"): readonly Step[
   let version = 0;
   return [
     (world) => (version = ++world.version),
-    ({ model }) => model.write([{ id, version: tells === "its version" ? version : 0, row: "" }], ""),
+    ({ model }) => model.write([{ key, version: tells === "its version" ? version : 0, row: "" }], ""),
   ];
 }
 
@@ -26,15 +25,15 @@ function reader(token: string): readonly Step[] {
   let isGranted = false;
   let version = 0;
   return [
-    ({ model }) => (isGranted = model.lease([id], token, false)[0]?.kind === "granted"),
+    ({ model }) => (isGranted = model.lease([key], token, false)[0]?.kind === "granted"),
     (world) => (version = world.version),
     ({ model }) => {
-      if (isGranted) model.fillIn([{ id, token, generation: "g", version, row: "" }]);
+      if (isGranted) model.fillIn([{ key, token, generation: "g", version, row: "" }]);
     },
   ];
 }
 
-const evictor: readonly Step[] = [({ model }) => model.evict(id)];
+const evictor: readonly Step[] = [({ model }) => model.evict(key)];
 
 /** In how many of all orders the document that is left at the end is not what storage holds. */
 function stale(threads: readonly (readonly Step[])[], plant: ModelPlant = {}): { orders: number; stale: number } {
@@ -55,7 +54,7 @@ function stale(threads: readonly (readonly Step[])[], plant: ModelPlant = {}): {
   };
   const judge = (): void => {
     const world: World = { model: new ModelCache(limits, () => 0, plant), version: 1 };
-    world.model.beat({ sender: "a", message: "", candidate: "g", replaces: undefined });
+    world.model.beat({ sender: "a", message: "", candidate: "g", replaces: undefined, dead: [] });
     // Warm.
     for (const step of reader("warm")) step(world);
     const next = threads.map(() => 0);
@@ -64,7 +63,7 @@ function stale(threads: readonly (readonly Step[])[], plant: ModelPlant = {}): {
       threads[thread]?.[step]?.(world);
       next[thread] = step + 1;
     }
-    const held = /^d g (\d+) /.exec(world.model.value(id) ?? "");
+    const held = /^d g (\d+) /.exec(world.model.value(key) ?? "");
     counts.orders++;
     if (held !== null && Number(held[1]) !== world.version) counts.stale++;
   };

@@ -2,6 +2,8 @@ import { describe, expect, test } from "bun:test";
 import { documentOf } from "../../src/cache/documents.ts";
 import { pack } from "../../src/cache/packing.ts";
 import type { CacheListener, CacheServer } from "../../src/cache/server.ts";
+import { usersKind } from "../../src/cache/kinds.ts";
+import { Link } from "../../src/cache/link.ts";
 import { createSharedTier } from "../../src/cache/shared.ts";
 import type { Tier } from "../../src/cache/tier.ts";
 import { toUserId, type UserId } from "../../src/ids.ts";
@@ -12,7 +14,7 @@ import { ModelCache } from "../support/model-cache.ts";
 import { userOf } from "../support/users.ts";
 
 const check = createUserCheck();
-const limits = { beatMs: 1_000, silentMs: 3_000, failuresMax: 3, debtsMax: 5, groupMaxUsers: 100, sendersMax: 4 };
+const limits = { beatMs: 1_000, silentMs: 3_000, failuresMax: 3, debtsMax: 5, groupMax: 100, sendersMax: 4 };
 const one = toUserId(1);
 
 /** One instance over a server that answers at once, unless `fails` says otherwise, and a storage that counts what it is asked. */
@@ -24,7 +26,7 @@ async function createRig() {
   const stored = new Map<UserId, User>();
   const storageReads: UserId[][] = [];
   const calls: string[] = [];
-  const heard: [UserId, number][] = [];
+  const heard: [string, number][] = [];
   const trouble = { fails: false, doubts: 0, states: [] as string[] };
   let listener: CacheListener | undefined;
   model.onPublish = (text) => listener?.onMessage(text);
@@ -55,20 +57,29 @@ async function createRig() {
   };
   const below: Tier = { held: () => undefined, read, readFresh: read, stored: () => {}, forget: () => {} };
   let names = 0;
-  const tier = createSharedTier({
-    below,
+  const newName = (): string => `n${names++}`;
+  const link = new Link({
     server,
-    check,
     clock,
-    newName: () => `n${names++}`,
+    newName,
+    sender: newName(),
+    dead: [],
     limits,
     events: {
-      onChanged: (id, version) => void heard.push([id, version]),
+      onChanged: (key, version) => void heard.push([key, version]),
       onDoubt: () => void trouble.doubts++,
       onState: (state) => void trouble.states.push(state),
+      onKnown: () => void trouble.states.push("known"),
     },
   });
-  tier.start();
+  const shared = createSharedTier({ below, server, link, kind: usersKind(check), newName, groupMax: limits.groupMax });
+  const tier = {
+    read: (ids: readonly UserId[]) => shared.read(ids),
+    stored: (users: readonly User[]) => shared.stored(users),
+    stats: () => ({ ...link.stats(), ...shared.stats() }),
+    stop: () => link.stop(),
+  };
+  link.start();
   await clock.advance(1_000);
   calls.length = 0;
   return {
@@ -132,10 +143,10 @@ describe("the second tier", () => {
     for (const value of bad) {
       const { tier, model, stored, storageReads } = await createRig();
       stored.set(one, userOf(1, 7));
-      model.put(one, value);
+      model.put("1", value);
       expect([value, (await tier.read([one])).get(one)?.version]).toEqual([value, 7]);
       await settled();
-      expect(model.value(one)).toBe(documentOf(model.generation ?? "", 7, pack(userOf(1, 7))));
+      expect(model.value("1")).toBe(documentOf(model.generation ?? "", 7, pack(userOf(1, 7))));
       expect(storageReads.length).toBe(1);
     }
   });
@@ -151,7 +162,7 @@ describe("the second tier", () => {
     expect(calls.slice(3)).toEqual(["beat"]);
     trouble.fails = false;
     await clock.advance(1_000);
-    expect(trouble.states).toEqual(["open", "closed"]);
+    expect(trouble.states).toEqual(["known", "open", "closed"]);
     await tier.read([one]);
     await settled();
     expect(tier.stats().breaker).toBe("closed");
@@ -168,11 +179,11 @@ describe("the second tier", () => {
     tier.stored([userOf(1, 2)]);
     await settled();
     trouble.fails = false;
-    expect(model.value(one)).toContain(" 1 ");
+    expect(model.value("1")).toContain(" 1 ");
     expect((await tier.read([one])).get(one)?.version).toBe(2);
     await clock.advance(1_000);
-    expect(heard).toContainEqual([one, 0]);
-    expect(model.value(one)).toBeUndefined();
+    expect(heard).toContainEqual(["1", 0]);
+    expect(model.value("1")).toBeUndefined();
     expect(tier.stats().owed).toBe(0);
   });
 

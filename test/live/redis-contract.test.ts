@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import fc from "fast-check";
 import { createRedisCache, type RedisCache } from "../../src/cache/redis.ts";
 import { systemClock } from "../../src/clock.ts";
-import { toUserId } from "../../src/ids.ts";
 import { ModelCache } from "../support/model-cache.ts";
 import { describeLive } from "./live.ts";
 import { redisServer } from "./programs.ts";
@@ -25,7 +24,11 @@ describeLive("Redis and its model", [redisServer], () => {
     redis = createRedisCache({ url, space, clock: systemClock, ttlMs, connectionsMax: 2, connectionsMin: 2, limits });
     expect(await redis.firstAnswer(5_000)).toBe("ready");
     const listening = Promise.withResolvers<void>();
-    redis.listen({ onListening: () => listening.resolve(), onMessage: (text) => void heard.push(text) });
+    redis.listen({
+      onInterrupted: () => {},
+      onListening: () => listening.resolve(),
+      onMessage: (text) => void heard.push(text),
+    });
     await listening.promise;
   });
 
@@ -34,23 +37,29 @@ describeLive("Redis and its model", [redisServer], () => {
     await server?.stop();
   });
 
-  const id = fc.integer({ min: 1, max: 3 }).map(toUserId);
+  const key = fc.integer({ min: 1, max: 3 }).map(String);
   const version = fc.integer({ min: 0, max: 4 });
   const token = fc.constantFrom("t1", "t2", "t3");
   const generation = fc.constantFrom("g0", "g1", "g2");
   const row = fc.constantFrom("", "[1]", "Ж \r\n ' ] }", "d g0 9 x", "l t1 0");
   const sender = fc.constantFrom("a", "b");
   const step = fc.oneof(
-    fc.record({ kind: fc.constant("get" as const), ids: fc.uniqueArray(id, { minLength: 1 }) }),
+    fc.record({ kind: fc.constant("get" as const), keys: fc.uniqueArray(key, { minLength: 1 }) }),
     fc.record({
       kind: fc.constant("lease" as const),
-      ids: fc.uniqueArray(id, { minLength: 1 }),
+      keys: fc.uniqueArray(key, { minLength: 1 }),
       token,
       isFresh: fc.boolean(),
     }),
-    fc.record({ kind: fc.constant("fill" as const), fill: fc.record({ id, token, generation, version, row }) }),
-    fc.record({ kind: fc.constant("write" as const), change: fc.record({ id, version, row }) }),
-    fc.record({ kind: fc.constant("beat" as const), sender, candidate: generation, replaces: generation }),
+    fc.record({ kind: fc.constant("fill" as const), fill: fc.record({ key, token, generation, version, row }) }),
+    fc.record({ kind: fc.constant("write" as const), change: fc.record({ key, version, row }) }),
+    fc.record({
+      kind: fc.constant("beat" as const),
+      sender,
+      candidate: generation,
+      replaces: generation,
+      dead: fc.uniqueArray(fc.constantFrom("a", "b", "c")),
+    }),
     fc.record({ kind: fc.constant("leave" as const), sender }),
   );
 
@@ -64,25 +73,32 @@ describeLive("Redis and its model", [redisServer], () => {
         heard.length = 0;
         // Nothing is left of the round before.
         await redis.write(
-          [1, 2, 3].map((each) => ({ id: toUserId(each), version: 0, row: "" })),
+          [1, 2, 3].map((each) => ({ key: String(each), version: 0, row: "" })),
           "clear",
         );
         for (const each of ["a", "b"]) await redis.leave(each, "clear");
         // The generation is the one thing that cannot be cleared: one that is known replaces it.
         rounds++;
         const known = `r${rounds}`;
-        const before = await redis.beat({ sender: "a", message: "clear", candidate: known, replaces: undefined });
-        if (before !== known) await redis.beat({ sender: "a", message: "clear", candidate: known, replaces: before });
-        model.beat({ sender: "a", message: "clear", candidate: known, replaces: undefined });
+        const before = await redis.beat({
+          sender: "a",
+          message: "clear",
+          candidate: known,
+          replaces: undefined,
+          dead: [],
+        });
+        if (before !== known)
+          await redis.beat({ sender: "a", message: "clear", candidate: known, replaces: before, dead: [] });
+        model.beat({ sender: "a", message: "clear", candidate: known, replaces: undefined, dead: [] });
         said.length = 0;
         for (const each of steps) {
           switch (each.kind) {
             case "get":
-              expect(await redis.get(each.ids)).toEqual(model.get(each.ids));
+              expect(await redis.get(each.keys)).toEqual(model.get(each.keys));
               break;
             case "lease":
-              expect(await redis.lease(each.ids, each.token, each.isFresh)).toEqual(
-                model.lease(each.ids, each.token, each.isFresh),
+              expect(await redis.lease(each.keys, each.token, each.isFresh)).toEqual(
+                model.lease(each.keys, each.token, each.isFresh),
               );
               break;
             case "fill":
@@ -99,6 +115,7 @@ describeLive("Redis and its model", [redisServer], () => {
                 message: "beat ",
                 candidate: each.candidate,
                 replaces: each.replaces,
+                dead: each.dead,
               };
               expect(await redis.beat(beat)).toBe(model.beat(beat));
               break;
@@ -108,8 +125,8 @@ describeLive("Redis and its model", [redisServer], () => {
               model.leave(each.sender, "left");
           }
         }
-        const ids = [1, 2, 3].map(toUserId);
-        expect(await redis.get(ids)).toEqual(model.get(ids));
+        const keys = [1, 2, 3].map(String);
+        expect(await redis.get(keys)).toEqual(model.get(keys));
         const own = () => heard.filter((text) => !text.startsWith("clear"));
         await until(() => own().length >= said.length);
         expect(own()).toEqual(said);

@@ -1,9 +1,10 @@
 /** Instances of the tiers over a real Redis, in this process, over a storage in memory. */
-import { createMemoryTier, type MemoryTier } from "../../src/cache/memory.ts";
+import type { MemoryTier } from "../../src/cache/memory.ts";
 import { createRedisCache, type RedisCache, type RedisCacheLimits } from "../../src/cache/redis.ts";
-import type { BreakerState } from "../../src/cache/link.ts";
-import { createSharedTier, type SharedTier } from "../../src/cache/shared.ts";
+import type { BreakerState } from "../../src/cache/breaker.ts";
 import type { Tier } from "../../src/cache/tier.ts";
+import { createTiers, type Tiers } from "../../src/cache/tiers.ts";
+import { nothing } from "../simulation/tiers-world.ts";
 import { systemClock } from "../../src/clock.ts";
 import type { UserId } from "../../src/ids.ts";
 import { createUserCheck } from "../../src/users/check-user.ts";
@@ -26,13 +27,15 @@ export const linkLimits = {
   silentMs: 500,
   failuresMax: 3,
   debtsMax: 1_000,
-  groupMaxUsers: 100,
+  groupMax: 100,
   sendersMax: 100,
 };
 
 export interface LiveInstance {
+  readonly sender: string;
   readonly memory: MemoryTier;
-  readonly shared: SharedTier;
+  /** The second tier, and the link of both. */
+  readonly shared: Pick<Tier, "read"> & Pick<Tiers, "stats" | "stop">;
   readonly redis: RedisCache;
   readonly states: BreakerState[];
   readonly errors: unknown[];
@@ -48,13 +51,16 @@ export interface LiveOptions {
   readonly connectionsMin?: number;
   readonly connectionsMax?: number;
   readonly space?: string;
+  /** Of earlier lives of this instance. */
+  readonly dead?: readonly string[];
 }
 
 const check = createUserCheck();
 
 export function startInstance(options: LiveOptions): LiveInstance {
   const { url, storage, heldMax = 1_000, storageMs = () => 0, onStorageRead = () => {} } = options;
-  const { connectionsMin = 2, connectionsMax = 10, space = "test" } = options;
+  const { connectionsMin = 2, connectionsMax = 10, space = "test", dead = [] } = options;
+  const sender = nameOf();
   const clock = systemClock;
   const redis = createRedisCache({
     url,
@@ -74,29 +80,37 @@ export function startInstance(options: LiveOptions): LiveInstance {
   };
   const states: BreakerState[] = [];
   const errors: unknown[] = [];
-  const shared = createSharedTier({
-    below: { held: () => undefined, read, readFresh: read, stored: () => {}, forget: () => {} },
+  const limits = { ttlMs: 600_000, absentMs: 5_000, absentMax: 1_000, heldMax };
+  const tiers = createTiers({
     server: redis,
     check,
     clock,
-    newName: () => crypto.randomUUID().replaceAll("-", "").slice(0, 12),
+    newName: nameOf,
+    sender,
+    dead,
     limits: linkLimits,
-    events: {
-      onChanged: (id, version) => memory.changed(id, version),
-      onDoubt: () => memory.doubt(),
-      onState: (state, error) => {
-        states.push(state);
-        errors.push(error);
-      },
+    users: {
+      below: { held: () => undefined, read, readFresh: read, stored: () => {}, forget: () => {} },
+      limits,
     },
+    sessions: { below: nothing(), limits },
+    onState: (state, error) => {
+      states.push(state);
+      errors.push(error);
+    },
+    onKnown: () => {},
   });
-  const memory = createMemoryTier({
-    below: shared,
-    clock,
-    limits: { heldMax, ttlMs: 600_000, absentMs: 5_000, absentMax: 1_000 },
-  });
-  shared.start();
-  return { memory, shared, redis, states, errors };
+  tiers.start();
+  const shared = {
+    read: (ids: readonly UserId[]) => tiers.shared.read(ids),
+    stats: () => tiers.stats(),
+    stop: () => tiers.stop(),
+  };
+  return { sender, memory: tiers.users, shared, redis, states, errors };
+}
+
+function nameOf(): string {
+  return crypto.randomUUID().replaceAll("-", "").slice(0, 12);
 }
 
 /** Waits for a condition; fails after 20 s. */

@@ -27,12 +27,13 @@ async function startOver(redis: LiveRedis, options: Partial<LiveOptions> = {}) {
   const storage = new Map<UserId, User>();
   for (let id = 1; id <= 100; id++) storage.set(toUserId(id), userOf(id, 1));
   let storageReads = 0;
-  const start = (): LiveInstance => {
+  const start = (more: Partial<LiveOptions> = {}): LiveInstance => {
     const instance = startInstance({
       url: redis.url,
       storage,
       onStorageRead: (users) => void (storageReads += users),
       ...options,
+      ...more,
     });
     open.push(instance.shared);
     return instance;
@@ -161,6 +162,18 @@ describeLive("the second tier over Redis", [own(redisServer)], () => {
     expect(instance.states).toEqual([]);
   });
 
+  test("the next life of an instance that died does not believe what that may have left", async () => {
+    const redis = await startRedis();
+    const { instance, read, storage, start } = await startOver(redis);
+    for (let id = 1; id <= 20; id++) expect(await read(id)).toBe(1);
+    for (let id = 1; id <= 20; id++) storage.set(toUserId(id), userOf(id, 2));
+    await instance.redis.stop();
+    const next = start({ dead: [instance.sender] });
+    for (let id = 1; id <= 20; id++) expect([id, await read(id, next)]).toEqual([id, 2]);
+    await until(() => next.shared.stats().doubts > 0);
+    for (let id = 1; id <= 20; id++) expect([id, await read(id, next)]).toEqual([id, 2]);
+  });
+
   test("scripts that were flushed, connections that were killed and messages that were lost with them are got over", async () => {
     const redis = await startRedis();
     const { instance, write, read, storage } = await startOver(redis);
@@ -219,9 +232,9 @@ describeLive("the second tier over Redis", [own(redisServer)], () => {
     await until(async () => (await listed()).length === 5);
     expect((await listed()).filter((name) => name === "botfleet-cache-listening").length).toBe(1);
     // Each call alone: that many of them are in flight on every connection.
-    const ids = [toUserId(1)];
+    const keys = ["1"];
     for (let round = 0; round < 3; round++) {
-      await Promise.allSettled(Array.from({ length: 9_000 }, () => instance.redis.get(ids)));
+      await Promise.allSettled(Array.from({ length: 9_000 }, () => instance.redis.get(keys)));
     }
     await until(async () => (await listed()).length === 7);
     expect(instance.redis.stats().connections).toBe(7);
@@ -265,7 +278,7 @@ describeLive("the second tier over Redis", [own(redisServer)], () => {
       const cache = cacheOf(redis.url.replace("another", secret));
       await cache.firstAnswer(5_000);
       const errors: unknown[] = [];
-      for (const call of [cache.get([toUserId(1)]), cache.write([{ id: toUserId(1), version: 0, row: "" }], "m")]) {
+      for (const call of [cache.get(["1"]), cache.write([{ key: "1", version: 0, row: "" }], "m")]) {
         await call.catch((error: unknown) => void errors.push(error));
       }
       expect(errors.length).toBe(2);

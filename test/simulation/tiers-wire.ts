@@ -46,9 +46,9 @@ export class Wire implements CacheServer {
     this.#options = options;
   }
 
-  get: CacheServer["get"] = (ids) => this.#call(() => this.#options.model.get(ids));
-  lease: CacheServer["lease"] = (ids, token, isFresh) =>
-    this.#call(() => this.#options.model.lease(ids, token, isFresh));
+  get: CacheServer["get"] = (keys) => this.#call(() => this.#options.model.get(keys));
+  lease: CacheServer["lease"] = (keys, token, isFresh) =>
+    this.#call(() => this.#options.model.lease(keys, token, isFresh));
   fillIn: CacheServer["fillIn"] = (fills) => this.#call(() => this.#options.model.fillIn(fills));
   write: CacheServer["write"] = (changes, message) => this.#call(() => this.#options.model.write(changes, message));
   beat: CacheServer["beat"] = (beat) => this.#call(() => this.#options.model.beat(beat));
@@ -74,6 +74,12 @@ export class Wire implements CacheServer {
       this.#listener?.onListening();
     };
     scheduler.at(scheduler.between(1, 500), listen, process);
+  }
+
+  /** All its connections end. */
+  break(): void {
+    this.cut();
+    this.#listener?.onInterrupted();
   }
 
   /** What was published is on its way to this instance. */

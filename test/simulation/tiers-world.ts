@@ -3,11 +3,12 @@
  * while calls get lost or late, messages are missed, instances crash between any two steps, and the server of the second tier evicts,
  * hangs, and restarts: empty, or with what it held once. When all is quiet, every tier must hold what storage holds.
  */
-import { createMemoryTier, type MemoryTier } from "../../src/cache/memory.ts";
+import type { MemoryTier } from "../../src/cache/memory.ts";
 import type { CacheServer } from "../../src/cache/server.ts";
-import { createSharedTier, type SharedTier } from "../../src/cache/shared.ts";
 import type { Tier } from "../../src/cache/tier.ts";
+import { createTiers, type Tiers } from "../../src/cache/tiers.ts";
 import { toUserId, type UserId } from "../../src/ids.ts";
+import type { Session } from "../../src/storage/session-store.ts";
 import { createUserCheck } from "../../src/users/check-user.ts";
 import type { User } from "../../src/users/user.ts";
 import { ModelCache, type ModelPlant } from "../support/model-cache.ts";
@@ -19,7 +20,7 @@ import { calm, Wire, type WirePerils } from "./tiers-wire.ts";
 export interface TiersPlant extends ModelPlant {
   /** Around what an instance is given. */
   readonly server?: (server: CacheServer) => CacheServer;
-  readonly ignores?: "changes" | "doubts";
+  readonly ignoresDoubts?: boolean;
   /** A user that was stored is only deleted in the second tier. */
   readonly onlyForgets?: boolean;
 }
@@ -37,7 +38,7 @@ const quietMs = 75_000;
 const lostMs = 10_000;
 
 const modelLimits = { ttlMs: 86_400_000, absentMs: 5_000, leaseMs: 10_000, lostMs };
-const linkLimits = { beatMs: 1_000, silentMs: 3_000, failuresMax: 3, groupMaxUsers: 10, sendersMax: 8 };
+const linkLimits = { beatMs: 1_000, silentMs: 3_000, failuresMax: 3, groupMax: 10, sendersMax: 8 };
 
 export function runTiersWorld(seed: number, plant: TiersPlant = {}): Promise<TiersReport> {
   return new TiersWorld(seed, plant).run();
@@ -51,6 +52,7 @@ class TiersWorld {
   readonly people: readonly UserId[];
   readonly debtsMax: number;
   readonly isOrdered: boolean;
+  readonly remembersLives: boolean;
   readonly check = createUserCheck();
   perils: Perils;
   wirePerils: WirePerils;
@@ -68,6 +70,7 @@ class TiersWorld {
     this.people = Array.from({ length: 1 + Math.floor(scheduler.between(0, 4)) }, (_, at) => toUserId(at + 1));
     this.debtsMax = scheduler.pick([1, 100]);
     this.isOrdered = scheduler.chance(0.5);
+    this.remembersLives = scheduler.chance(0.5);
     // Each kind of trouble is absent from half of the worlds: together they would hide what one of them breaks.
     const peril = (max: number): number => (scheduler.chance(0.5) ? 0 : scheduler.between(0, max));
     this.perils = { crash: peril(0.015), stepMaxMs: scheduler.between(1, 60) };
@@ -130,13 +133,13 @@ class TiersWorld {
       }
     };
     let restore: (() => void) | undefined;
-    some(30, () => model.evict(scheduler.pick(this.people)));
+    some(30, () => model.evict(String(scheduler.pick(this.people))));
     some(3, () => model.evictRegistry());
     some(8, () => (restore = model.snapshot()));
     some(3, () => {
       this.restarts++;
       model.restart(scheduler.chance(0.5) ? restore : undefined);
-      for (const instance of this.#instances) instance.wire?.cut();
+      for (const instance of this.#instances) instance.wire?.break();
     });
     some(3, () => {
       this.isDown = true;
@@ -161,7 +164,7 @@ class TiersWorld {
       }
     }
     for (const id of people) {
-      const form = /^d (\S+) (\d+) /.exec(model.value(id) ?? "");
+      const form = /^d (\S+) (\d+) /.exec(model.value(String(id)) ?? "");
       const version = storage.get(id)?.version ?? 0;
       if (form?.[1] === model.generation && Number(form?.[2]) !== version)
         violations.push(`the second tier holds ${form?.[2]}, not ${version}`);
@@ -173,8 +176,14 @@ class TiersWorld {
 interface Life {
   readonly process: Process;
   readonly memory: MemoryTier;
-  readonly shared: SharedTier;
+  readonly shared: Tiers;
   readonly works: Promise<unknown>[];
+}
+
+/** Where no sessions are. */
+export function nothing(): Tier<string, Session> {
+  const read = async (): Promise<ReadonlyMap<string, Session>> => new Map();
+  return { held: () => undefined, read, readFresh: read, stored: () => {}, forget: () => {} };
 }
 
 /** One instance, life after life. */
@@ -182,6 +191,8 @@ class Instance {
   wire: Wire | undefined;
   readonly #world: TiersWorld;
   #life: Life | undefined;
+  /** Senders that the earlier lives were, and this one. */
+  readonly #lives: string[] = [];
   #hits = 0;
 
   constructor(world: TiersWorld) {
@@ -205,28 +216,27 @@ class Instance {
       isOrdered: world.isOrdered,
     });
     const { clock } = process;
-    const shared = createSharedTier({
-      below: this.#storageOf(process),
-      server: plant.server?.(wire) ?? wire,
+    const server = plant.server?.(wire) ?? wire;
+    const sender = world.name();
+    // In half of the worlds nothing is remembered of them.
+    if (!world.remembersLives) this.#lives.length = 0;
+    const times = { ttlMs: 600_000, absentMs: 5_000, absentMax: 10 };
+    const shared = createTiers({
+      server,
       check: world.check,
       clock,
       newName: () => world.name(),
+      sender,
+      dead: [...this.#lives],
       limits: { ...linkLimits, debtsMax: world.debtsMax },
-      events: {
-        onChanged: (id, version) => {
-          if (plant.ignores !== "changes") memory.changed(id, version);
-        },
-        onDoubt: () => {
-          if (plant.ignores !== "doubts") memory.doubt();
-        },
-        onState: () => {},
-      },
+      users: { below: this.#storageOf(process), limits: { ...times, heldMax: scheduler.pick([1, 10]) } },
+      sessions: { below: nothing(), limits: { ...times, heldMax: 1 } },
+      onState: () => {},
+      onKnown: () => this.#lives.splice(0, this.#lives.length - 1),
     });
-    const memory = createMemoryTier({
-      below: shared,
-      clock,
-      limits: { heldMax: scheduler.pick([1, 10]), ttlMs: 600_000, absentMs: 5_000, absentMax: 10 },
-    });
+    const memory = shared.users;
+    if (plant.ignoresDoubts === true) Object.assign(memory, { doubt: () => {} });
+    this.#lives.push(sender);
     this.wire = wire;
     this.#life = { process, memory, shared, works: [] };
     shared.start();

@@ -24,9 +24,9 @@ function renumbered(server: CacheServer): CacheServer {
   const numbers = new Map<string, number>();
   return {
     ...forward(server),
-    listen: ({ onListening, onMessage }) =>
+    listen: ({ onMessage, ...listener }) =>
       server.listen({
-        onListening,
+        ...listener,
         onMessage: (text) => {
           const [sender = "", , ...rest] = text.split(" ");
           const number = (numbers.get(sender) ?? 0) + 1;
@@ -37,10 +37,19 @@ function renumbered(server: CacheServer): CacheServer {
   };
 }
 
+/** Messages say of another document what they say. */
+function silenced(server: CacheServer): CacheServer {
+  return {
+    ...forward(server),
+    listen: ({ onMessage, ...listener }) =>
+      server.listen({ ...listener, onMessage: (text) => onMessage(text.replace(/ changed .*/, " changed x 0")) }),
+  };
+}
+
 function forward(server: CacheServer): CacheServer {
   return {
-    get: (ids) => server.get(ids),
-    lease: (ids, token, isFresh) => server.lease(ids, token, isFresh),
+    get: (keys) => server.get(keys),
+    lease: (keys, token, isFresh) => server.lease(keys, token, isFresh),
     fillIn: (fills) => server.fillIn(fills),
     write: (changes, message) => server.write(changes, message),
     beat: (beat) => server.beat(beat),
@@ -59,8 +68,8 @@ const plants: Readonly<Record<string, TiersPlant>> = {
   "a late write is taken where nothing is": { writesAnew: true },
   "a fill does not mind what was written since its lease": { keepsLeases: true },
   "a gap in the numbers is not missed": { server: renumbered },
-  "what one instance writes is not told to the others": { ignores: "changes" },
-  "doubts do not reach the first tier": { ignores: "doubts" },
+  "what one instance writes is not told to the others": { server: silenced },
+  "doubts do not reach the first tier": { ignoresDoubts: true },
   "a restart of the server goes unnoticed": { keepsGenerationAfter: "a_restart" },
   "the death of an instance goes unnoticed": { keepsGenerationAfter: "a_death" },
   "a write that failed is not owed": {

@@ -6,9 +6,9 @@ import { limits } from "../../config/limits.ts";
 import { type Attempt, createAttemptScope } from "../../src/attempts.ts";
 import { createCodeTier } from "../../src/cache/codes.ts";
 import { createMemoryTier } from "../../src/cache/memory.ts";
-import { createSharedTier } from "../../src/cache/shared.ts";
 import { createStorageTier } from "../../src/cache/storage.ts";
 import type { Tier } from "../../src/cache/tier.ts";
+import { createTiers } from "../../src/cache/tiers.ts";
 import { type Clock, sleep } from "../../src/clock.ts";
 import { Fault } from "../../src/faults.ts";
 import { type BotId, toBotId, toLaneKey, toSeq, toUserId } from "../../src/ids.ts";
@@ -22,6 +22,7 @@ import { ModelCache } from "../support/model-cache.ts";
 import { Process, type Perils } from "./process.ts";
 import { Scheduler } from "./scheduler.ts";
 import { calm, Wire, type WirePerils } from "./tiers-wire.ts";
+import { nothing } from "./tiers-world.ts";
 import { type PlannedUpdate, UsersOracle } from "./users-oracle.ts";
 
 /** Where a planted bug takes hold: each wraps what the parts are given, none changes the parts. */
@@ -124,22 +125,21 @@ class UsersWorld {
       isOrdered: true,
     });
     this.wires[partition] = wire;
-    const shared = createSharedTier({
-      below,
+    const tiers = createTiers({
       server: wire,
       check: this.check,
       clock,
       newName: () => `n${(this.names++).toString(36)}`,
-      limits: { beatMs: 1_000, silentMs: 3_000, failuresMax: 3, debtsMax: 2, groupMaxUsers: 10, sendersMax: 8 },
-      events: {
-        onChanged: (id, version) => memory.changed(id, version),
-        onDoubt: () => memory.doubt(),
-        onState: () => {},
-      },
+      sender: `s${(this.names++).toString(36)}`,
+      dead: [],
+      limits: { beatMs: 1_000, silentMs: 3_000, failuresMax: 3, debtsMax: 2, groupMax: 10, sendersMax: 8 },
+      users: { below, limits: tierLimits },
+      sessions: { below: nothing(), limits: tierLimits },
+      onState: () => {},
+      onKnown: () => {},
     });
-    const memory = createMemoryTier({ below: shared, clock, limits: tierLimits });
-    shared.start();
-    return memory;
+    tiers.start();
+    return tiers.users;
   }
 
   crashed(): void {

@@ -3,8 +3,7 @@
  * the business of whoever calls it.
  */
 import { documentOf } from "../../src/cache/documents.ts";
-import type { Beat, Change, Fill, Lease, Value } from "../../src/cache/server.ts";
-import type { UserId } from "../../src/ids.ts";
+import type { Beat, Change, Fill, Key, Lease, Value } from "../../src/cache/server.ts";
 
 export interface ModelLimits {
   readonly ttlMs: number;
@@ -38,7 +37,7 @@ export class ModelCache {
   readonly #limits: ModelLimits;
   readonly #now: () => number;
   readonly #plant: ModelPlant;
-  #values = new Map<UserId, Held>();
+  #values = new Map<Key, Held>();
   #generation: string | undefined;
   #run = 1;
   #runOfGeneration = 0;
@@ -56,18 +55,18 @@ export class ModelCache {
     return this.#generation;
   }
 
-  value(id: UserId): Value {
-    const held = this.#values.get(id);
+  value(key: Key): Value {
+    const held = this.#values.get(key);
     if (held === undefined || held.untilMs <= this.#now()) return undefined;
     return held.text;
   }
 
-  put(id: UserId, text: string): void {
-    this.#set(id, text, Infinity);
+  put(key: Key, text: string): void {
+    this.#set(key, text, Infinity);
   }
 
-  evict(id: UserId): void {
-    this.#values.delete(id);
+  evict(key: Key): void {
+    this.#values.delete(key);
   }
 
   evictRegistry(): void {
@@ -94,62 +93,67 @@ export class ModelCache {
     restore?.();
   }
 
-  get(ids: readonly UserId[]): readonly Value[] {
-    return ids.map((id) => this.value(id));
+  get(keys: readonly Key[]): readonly Value[] {
+    return keys.map((key) => this.value(key));
   }
 
-  lease(ids: readonly UserId[], token: string, isFresh: boolean): readonly Lease[] {
+  lease(keys: readonly Key[], token: string, isFresh: boolean): readonly Lease[] {
     const generation = this.#generation;
-    return ids.map((id): Lease => {
+    return keys.map((key): Lease => {
       if (generation === undefined) return { kind: "refused" };
-      const value = this.value(id);
+      const value = this.value(key);
       if (!isFresh && value !== undefined) {
         if (documentForm.exec(value)?.[1] === generation) return { kind: "held", value, generation };
         if (leaseForm.test(value)) return { kind: "refused" };
       }
-      this.#set(id, `l ${token} 0`, this.#limits.leaseMs);
+      this.#set(key, `l ${token} 0`, this.#limits.leaseMs);
       return { kind: "granted", token, generation };
     });
   }
 
   fillIn(fills: readonly Fill[]): void {
-    for (const { id, token, generation, version, row } of fills) {
-      const value = this.value(id);
+    for (const { key, token, generation, version, row } of fills) {
+      const value = this.value(key);
       const lease = leaseForm.exec(value ?? "");
       const isOurs = lease?.[1] === token || (this.#plant.fills !== undefined && lease !== null);
       if (!isOurs && !(this.#plant.fills === "none" && value === undefined)) continue;
-      if (version < Number(lease?.[2] ?? 0)) this.#values.delete(id);
+      if (version < Number(lease?.[2] ?? 0)) this.#values.delete(key);
       else
-        this.#set(id, documentOf(generation, version, row), version === 0 ? this.#limits.absentMs : this.#limits.ttlMs);
+        this.#set(
+          key,
+          documentOf(generation, version, row),
+          version === 0 ? this.#limits.absentMs : this.#limits.ttlMs,
+        );
     }
   }
 
   write(changes: readonly Change[], message: string): void {
-    for (const { id, version, row } of changes) {
-      const value = this.value(id) ?? "";
+    for (const { key, version, row } of changes) {
+      const value = this.value(key) ?? "";
       const held = documentForm.exec(value);
       const lease = leaseForm.exec(value);
-      if (version === 0) this.#values.delete(id);
+      if (version === 0) this.#values.delete(key);
       else if (held !== null) {
         if (Number(held[2]) < version || this.#plant.writesBlindly === true)
-          this.#set(id, documentOf(held[1] ?? "", version, row), this.#limits.ttlMs);
+          this.#set(key, documentOf(held[1] ?? "", version, row), this.#limits.ttlMs);
       } else if (lease !== null) {
         const [, token = "", least] = lease;
         if (Number(least) < version && this.#plant.keepsLeases !== true)
-          this.#set(id, `l ${token} ${version}`, (this.#values.get(id)?.untilMs ?? 0) - this.#now());
-      } else if (value !== "") this.#values.delete(id);
+          this.#set(key, `l ${token} ${version}`, (this.#values.get(key)?.untilMs ?? 0) - this.#now());
+      } else if (value !== "") this.#values.delete(key);
       else if (this.#plant.writesAnew === true) {
-        this.#set(id, documentOf(this.#generation ?? "", version, row), this.#limits.ttlMs);
+        this.#set(key, documentOf(this.#generation ?? "", version, row), this.#limits.ttlMs);
       }
     }
     this.onPublish(message);
   }
 
-  beat({ sender, message, candidate, replaces }: Beat): string {
+  beat({ sender, message, candidate, replaces, dead }: Beat): string {
     const { keepsGenerationAfter } = this.#plant;
     const isElsewhere = this.#runOfGeneration !== this.#run && keepsGenerationAfter !== "a_restart";
     let isDue = this.#generation === undefined || isElsewhere || this.#generation === replaces;
     const now = this.#now();
+    for (const each of dead) if (this.#senders.delete(each)) isDue = true;
     for (const [each, seen] of this.#senders) {
       const silentMs = now - seen.at;
       if (silentMs > this.#limits.lostMs * 6) this.#senders.delete(each);
@@ -171,7 +175,7 @@ export class ModelCache {
     this.onPublish(message);
   }
 
-  #set(id: UserId, text: string, forMs: number): void {
-    this.#values.set(id, { text, untilMs: this.#now() + forMs });
+  #set(key: Key, text: string, forMs: number): void {
+    this.#values.set(key, { text, untilMs: this.#now() + forMs });
   }
 }
