@@ -59,25 +59,25 @@ export function createMongodbMetrics(registry: Registry, histograms: boolean, sl
       registers,
       collect() {
         made.reset();
-        for (const [key, count] of counts) made.inc(labelsOf(key), count);
+        for (const [key, times] of counts) made.inc(labelsOf(key), times);
       },
     });
   };
   counter("failures_total", "Operations that MongoDB did not do, or not knowably.", failed);
   counter("slow_total", `Operations of MongoDB that took over ${slowMs} ms.`, slow);
-  const timed = histograms ? times(registry) : undefined;
+  const observed = histograms ? timed(registry) : undefined;
   return {
     pool,
-    checkedOut: (ms) => timed?.checkout(ms),
+    checkedOut: (ms) => observed?.checkout(ms),
     command(collection, operation, ms, end) {
-      timed?.command(collection, operation, ms);
+      observed?.command(collection, operation, ms);
       if (end === "failed") count(failed, collection, operation);
       if (ms > slowMs) count(slow, collection, operation);
     },
   };
 }
 
-function times(registry: Registry) {
+function timed(registry: Registry) {
   const checkout = new PlainHistogram({
     name: "botfleet_mongodb_checkout_seconds",
     help: "Waits for a connection to MongoDB.",

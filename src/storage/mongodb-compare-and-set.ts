@@ -14,7 +14,7 @@
  */
 import { Fault } from "../faults.ts";
 import type { Document, Mongo } from "./mongodb-connection.ts";
-import { codes, troubleOf, type WriteError } from "./mongodb-errors.ts";
+import { codeOf, codes, troubleOf, type WriteError } from "./mongodb-errors.ts";
 import { reachMajority } from "./mongodb-prepare.ts";
 import type { Written } from "./store.ts";
 
@@ -95,7 +95,7 @@ async function writeBatch(
   try {
     answer = await mongo.run(command);
   } catch (error) {
-    if (troubleOf(error) !== "unknown") throw error;
+    if (troubleOf(error) !== "unknown" && codeOf(error) !== codes.duplicateKey) throw error;
     return await makeUp(mongo, { collection, places, ids }, writer, ends, error);
   }
   const errors = (answer["writeErrors"] as readonly WriteError[] | undefined) ?? [];

@@ -3,6 +3,7 @@ import zlib from "node:zlib";
 import {
   type ClientSession,
   type ConnectionCheckOutFailedEvent,
+  type Db,
   type Document,
   MongoClient,
   type MongoClientOptions,
@@ -76,6 +77,8 @@ export interface Mongo {
    * What it answers counts once committed; what it gives to `abort` is answered without that.
    */
   transaction<T>(work: (run: Run, abort: Abort<T>) => Promise<T>): Promise<T>;
+  /** Knows nothing of the servers any more, and looks at them anew when it is asked next. For while nothing is under way. */
+  reset(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -119,26 +122,60 @@ const majority = { w: "majority" } as const;
 
 class DriverMongo implements Mongo {
   readonly #options: MongoOptions;
-  readonly #client: MongoClient;
+  #client: MongoClient;
+  #isConnected = false;
+  #connecting: Promise<void> | undefined;
 
   constructor(options: MongoOptions) {
     this.#options = options;
-    this.#client = clientOf(options);
-    this.#count();
+    this.#client = this.#newClient();
   }
 
-  readonly run: Run = (command) => this.#database.command(command, { readPreference: "primary" });
+  readonly run: Run = async (command) => {
+    const database = await this.#database();
+    return await database.command(command, { readPreference: "primary" });
+  };
 
-  get #database() {
+  async #database(): Promise<Db> {
+    if (!this.#isConnected) {
+      this.#connecting ??= this.#connect().finally(() => (this.#connecting = undefined));
+      await this.#connecting;
+    }
     return this.#client.db(this.#options.database);
   }
 
-  find(
+  async #connect(): Promise<void> {
+    try {
+      await this.#client.connect();
+      this.#isConnected = true;
+    } catch (error) {
+      // A client that could not connect the first time never does later; once connected it does so by itself.
+      await this.reset();
+      throw error;
+    }
+  }
+
+  async reset(): Promise<void> {
+    const client = this.#client;
+    this.#isConnected = false;
+    this.#client = this.#newClient();
+    // Its sockets are gone either way.
+    await client.close(true).catch(() => undefined);
+  }
+
+  #newClient(): MongoClient {
+    const client = clientOf(this.#options);
+    this.#count(client);
+    return client;
+  }
+
+  async find(
     collection: string,
     { filter, limit, projection, sort, readPreference, readConcern }: Find,
   ): Promise<Document[]> {
     // All in one answer: by default the first one holds 101.
-    const cursor = this.#database.collection(collection).find(filter, {
+    const database = await this.#database();
+    const cursor = database.collection(collection).find(filter, {
       batchSize: limit + 1,
       limit,
       ...(projection === undefined ? {} : { projection }),
@@ -146,11 +183,12 @@ class DriverMongo implements Mongo {
       ...(readPreference === undefined ? {} : { readPreference: readPreference satisfies ReadPreferenceMode }),
       ...(readConcern === undefined ? {} : { readConcern: { level: readConcern } }),
     });
-    return cursor.toArray();
+    return await cursor.toArray();
   }
 
-  aggregate(collection: string, stages: Document[], maxTimeMs: number): Promise<Document[]> {
-    return this.#database
+  async aggregate(collection: string, stages: Document[], maxTimeMs: number): Promise<Document[]> {
+    const database = await this.#database();
+    return await database
       .collection(collection)
       .aggregate(stages, { maxTimeMS: maxTimeMs, batchSize: 100_000 })
       .toArray();
@@ -159,12 +197,13 @@ class DriverMongo implements Mongo {
   async transaction<T>(work: (run: Run, abort: Abort<T>) => Promise<T>): Promise<T> {
     const { clock, random, limits } = this.#options;
     const giveUpAt = clock.monotonic() + limits.transactionMaxMs;
+    const database = await this.#database();
     const session = this.#client.startSession();
     try {
       // As `withTransaction` of the driver, which goes on for two minutes.
       for (let failures = 0; ; failures++) {
         try {
-          return await this.#attempt(session, work, giveUpAt);
+          return await this.#attempt(session, database, work, giveUpAt);
         } catch (error) {
           const waitMs = backoffMs(failures, 2, 250, random);
           if (!isTransient(error) || clock.monotonic() + waitMs > giveUpAt) throw error;
@@ -178,6 +217,7 @@ class DriverMongo implements Mongo {
 
   async #attempt<T>(
     session: ClientSession,
+    database: Db,
     work: (run: Run, abort: Abort<T>) => Promise<T>,
     giveUpAt: number,
   ): Promise<T> {
@@ -185,7 +225,7 @@ class DriverMongo implements Mongo {
     let result: T;
     try {
       result = await work(
-        (command) => this.#database.command(command, { session, readPreference: "primary" }),
+        (command) => database.command(command, { session, readPreference: "primary" }),
         async (answer) => {
           await session.abortTransaction();
           return answer;
@@ -211,22 +251,22 @@ class DriverMongo implements Mongo {
     await this.#client.close(true);
   }
 
-  #count(): void {
+  #count(client: MongoClient): void {
     const { counts, onCheckedOut } = this.#options;
-    this.#client.on("connectionCreated", () => counts.open++);
-    this.#client.on("connectionClosed", () => counts.open--);
-    this.#client.on("connectionCheckOutStarted", () => counts.waiting++);
-    this.#client.on("connectionCheckedOut", ({ durationMS }: { durationMS: number }) => {
+    client.on("connectionCreated", () => counts.open++);
+    client.on("connectionClosed", () => counts.open--);
+    client.on("connectionCheckOutStarted", () => counts.waiting++);
+    client.on("connectionCheckedOut", ({ durationMS }: { durationMS: number }) => {
       counts.waiting--;
       counts.checkedOut++;
       onCheckedOut(durationMS);
     });
-    this.#client.on("connectionCheckOutFailed", ({ reason }: ConnectionCheckOutFailedEvent) => {
+    client.on("connectionCheckOutFailed", ({ reason }: ConnectionCheckOutFailedEvent) => {
       counts.waiting--;
       if (reason === "timeout") counts.timeouts++;
       else counts.failures++;
     });
-    this.#client.on("connectionCheckedIn", () => counts.checkedOut--);
+    client.on("connectionCheckedIn", () => counts.checkedOut--);
   }
 }
 

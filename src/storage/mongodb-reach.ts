@@ -128,7 +128,13 @@ export class Reach {
   }
 
   async #prepare(): Promise<void> {
-    await prepare(this.#options);
+    try {
+      await prepare(this.#options);
+    } catch (error) {
+      // Whoever repairs it may start the servers anew, as something that the driver takes for others.
+      if (error instanceof Fault) await this.#options.mongo.reset();
+      throw error;
+    }
     this.#isPrepared = true;
   }
 

@@ -14,6 +14,7 @@ import { mongodbLimits, mongodbOptions, type MongodbRig, useMongodb } from "./mo
 import { startMongodbServer } from "./mongodb-server.ts";
 import { mongodbServer, own } from "./programs.ts";
 import { startProxy } from "./proxy.ts";
+import { until } from "./until.ts";
 
 const at = 1_800_000_000_000;
 /** How the wire shows a command. */
@@ -315,13 +316,4 @@ describeLive("a store on MongoDB", [own(mongodbServer)], () => {
 function wtimeoutAt(command: string) {
   const writeConcernError = { code: 64, codeName: "WriteConcernFailed", errmsg: "waiting for replication timed out" };
   return { failCommands: [command], writeConcernError };
-}
-
-/** Resolves once `holds`; gives up after a while. */
-async function until(holds: () => boolean | Promise<boolean>, maxMs = 20_000): Promise<void> {
-  const giveUpAt = performance.now() + maxMs;
-  while (!(await Promise.resolve(holds()).catch(() => false))) {
-    if (performance.now() > giveUpAt) throw new Error(`not within ${maxMs} ms`);
-    await Bun.sleep(5);
-  }
 }

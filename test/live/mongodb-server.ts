@@ -14,8 +14,8 @@ export interface MongodbServer {
   /** Stops answering (SIGSTOP) without closing anything. */
   freeze(): void;
   thaw(): void;
-  /** Starts it again on the same folder and port. */
-  restart(): Promise<void>;
+  /** Starts it again on the same folder and port. `words`: other ones than before. */
+  restart(words?: readonly string[]): Promise<void>;
   /** Ends it and removes its folder. Idempotent. */
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -45,8 +45,8 @@ export async function startMongodbServer({ words = [] }: MongodbServerOptions = 
     },
     freeze: () => child.kill("SIGSTOP"),
     thaw: () => child.kill("SIGCONT"),
-    async restart() {
-      child = spawn(program, folder, this.port, words);
+    async restart(others = words) {
+      child = spawn(program, folder, this.port, others);
       await portOf(child);
     },
     async [Symbol.asyncDispose]() {
