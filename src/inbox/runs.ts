@@ -49,6 +49,16 @@ export function judge(runs: readonly Run[], ids: readonly number[], now: number,
   return { runs: kept, known };
 }
 
+/** As a store keeps them. */
+export function textOf(runs: readonly Run[]): string {
+  return JSON.stringify(runs.map(({ low, high, touchedAt }) => [low, high, touchedAt]));
+}
+
+export function runsOf(text: string | undefined): Run[] {
+  const rows = text === undefined ? [] : (JSON.parse(text) as readonly (readonly [number, number, number])[]);
+  return rows.map(([low, high, touchedAt]) => ({ low, high, touchedAt }));
+}
+
 function covers(run: Run, id: number, limits: RunLimits): boolean {
   return id <= run.high && id >= Math.max(run.low, run.high - limits.runKeepIds);
 }

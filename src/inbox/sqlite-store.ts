@@ -5,7 +5,7 @@
 import type { Database } from "bun:sqlite";
 import { type BotId, type LaneKey, type Seq, toBotId, toLaneKey, toSeq } from "../ids.ts";
 import { openDurable } from "../sqlite/open.ts";
-import { judge, type Run, type RunLimits } from "./runs.ts";
+import { judge, type Run, type RunLimits, runsOf, textOf } from "./runs.ts";
 import { format } from "./sqlite-format.ts";
 import { recover } from "./sqlite-recovery.ts";
 import { type LetterRow, prepare, type Statements } from "./sqlite-statements.ts";
@@ -281,13 +281,4 @@ function letterOf(row: LetterRow): StoredLetter {
 
 function countsOf(rows: readonly unknown[][]): Map<BotId, number> {
   return new Map(rows.map(([bot, count]) => [toBotId(Number(bot)), Number(count)]));
-}
-
-function textOf(runs: readonly Run[]): string {
-  return JSON.stringify(runs.map(({ low, high, touchedAt }) => [low, high, touchedAt]));
-}
-
-function runsOf(text: string | undefined): Run[] {
-  const rows = text === undefined ? [] : (JSON.parse(text) as readonly (readonly [number, number, number])[]);
-  return rows.map(([low, high, touchedAt]) => ({ low, high, touchedAt }));
 }

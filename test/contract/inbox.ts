@@ -261,6 +261,7 @@ export function inboxContract(
     });
 
     promise("a clean end raises no suspicion and takes none away", async (inbox, harness) => {
+      await open(inbox);
       await inbox.append(botClaim(), [message(1)]);
       const { inbox: second, partition } = await restart(harness);
       const [entry] = await take(partition, 1);
@@ -274,6 +275,7 @@ export function inboxContract(
     promise(
       "what was marked started when the process died must run alone; twice then it is dead",
       async (inbox, harness) => {
+        await open(inbox);
         await inbox.append(botClaim(), messages(1, 2));
         const suspicions: (string | undefined)[] = [];
         for (let crash = 0; crash < 3; crash++) {

@@ -1,0 +1,118 @@
+/** Everything of the inbox in Redis that changes nothing. */
+import { type BotId, type Seq, toBotId, toSeq } from "../ids.ts";
+import { partitionOfSeq } from "./partitions.ts";
+import { readMeta } from "./redis-group.ts";
+import { entryOf, letterOf, numberOf, type Pairs, pairsOf, seqOf, type StreamRow } from "./redis-rows.ts";
+import { base, scripts } from "./redis-scripts.ts";
+import type { RedisServer } from "./redis-server.ts";
+import type { Chunk, LetterFilter, StoredBody, StoredLetter } from "./store.ts";
+
+export type Texts = readonly (string | null)[];
+
+export class RedisReads {
+  readonly #server: Pick<RedisServer, "run" | "send">;
+  readonly #pageMax: number;
+  readonly #count: () => number;
+
+  /** `pageMax`: entries asked for in one call, which holds Redis up. `partitions`: how many there are. */
+  constructor(server: Pick<RedisServer, "run" | "send">, pageMax: number, partitions: () => number) {
+    this.#server = server;
+    this.#pageMax = pageMax;
+    this.#count = partitions;
+  }
+
+  async unsettled(after: Seq, max: number, partition: number): Promise<Chunk> {
+    const most = Math.min(max, this.#pageMax);
+    const chunks: Chunk[] = [];
+    let [from, left] = [after, max];
+    do {
+      const chunk = await this.#read(from, Math.min(most, left), partition);
+      chunks.push(chunk);
+      left -= chunk.entries.length;
+      from = chunk.upTo;
+      if (chunk.entries.length < most) break;
+    } while (left > 0);
+    const last = chunks.at(-1);
+    return {
+      entries: chunks.flatMap(({ entries }) => entries),
+      upTo: from,
+      settledBelow: last?.settledBelow ?? toSeq(0),
+    };
+  }
+
+  async bodies(seqs: readonly Seq[]): Promise<readonly StoredBody[]> {
+    const args = seqs.flatMap((seq) => [partitionOfSeq(seq, this.#count()), seq]);
+    const found = (await this.#server.run(scripts.bodies, [base], args)) as readonly string[];
+    const bodies: StoredBody[] = [];
+    for (let at = 0; at < found.length; at += 4) {
+      const [seq = "", meta = "", body = "", sends = ""] = found.slice(at, at + 4);
+      const { updateId = 0, receivedAt } = readMeta(meta);
+      bodies.push({ seq: toSeq(Number(seq)), updateId, receivedAt, body, sends: sends === "" ? undefined : sends });
+    }
+    return bodies;
+  }
+
+  async letters({ bot, after = 0, max }: LetterFilter): Promise<readonly StoredLetter[]> {
+    const found: StoredLetter[] = [];
+    const count = bot === undefined ? max : this.#pageMax;
+    for (let from = after; found.length < max;) {
+      const command = ["XRANGE", `${base}letters`, `${from + 1}-0`, "+", "COUNT", count] as const;
+      const [rows] = (await this.#server.send([command])) as readonly [readonly StreamRow[]];
+      found.push(...rows.map(letterOf).filter((letter) => bot === undefined || letter.bot === bot));
+      const last = rows.at(-1);
+      if (last === undefined || rows.length < count) break;
+      from = numberOf(last);
+    }
+    return found.slice(0, max);
+  }
+
+  letterCounts(): Promise<ReadonlyMap<BotId, number>> {
+    return this.#counts("lettersOf");
+  }
+
+  backlog(): Promise<ReadonlyMap<BotId, number>> {
+    return this.#counts("backlog");
+  }
+
+  /** The last seq that was given out, by partition. */
+  async lastSeqs(): Promise<ReadonlyMap<number, Seq>> {
+    const [pairs] = (await this.#server.send([["HGETALL", `${base}next`]])) as readonly [Pairs];
+    return new Map([...pairsOf(pairs)].map(([partition, seq]) => [Number(partition), toSeq(Number(seq))]));
+  }
+
+  async runs(bots: readonly BotId[]): Promise<Texts> {
+    const [texts] = (await this.#server.send([["HMGET", `${base}runs`, ...bots]])) as readonly [Texts];
+    return texts;
+  }
+
+  async #read(after: Seq, max: number, k: number): Promise<Chunk> {
+    // In this order: what is up to `last` is in the stream, or settled.
+    const [lasts, rows, marks, withSends, oldest, suspects] = (await this.#server.send([
+      ["HMGET", `${base}next`, k],
+      ["XRANGE", `${base}e${k}`, `${after + 1}-0`, "+", "COUNT", max],
+      ["HGETALL", `${base}m${k}`],
+      ["HKEYS", `${base}x${k}`],
+      ["XRANGE", `${base}e${k}`, "-", "+", "COUNT", 1],
+      ["HMGET", `${base}state`, `s${k}`],
+    ])) as readonly [Texts, StreamRow[], Pairs, string[], StreamRow[], Texts];
+    const last = Number(lasts[0] ?? 0);
+    const marked = {
+      marks: pairsOf(marks),
+      withSends: new Set(withSends),
+      suspectUpTo: Number(suspects[0] ?? Number.NEGATIVE_INFINITY),
+    };
+    const entries = rows.map((row) => entryOf(row, marked));
+    const highest = entries.at(-1)?.seq ?? toSeq(0);
+    const [first] = oldest;
+    return {
+      entries,
+      upTo: entries.length < max ? toSeq(Math.max(last, highest)) : highest,
+      settledBelow: first === undefined ? toSeq(last + this.#count()) : seqOf(first),
+    };
+  }
+
+  async #counts(name: string): Promise<ReadonlyMap<BotId, number>> {
+    const [pairs] = (await this.#server.send([["HGETALL", base + name]])) as readonly [Pairs];
+    return new Map([...pairsOf(pairs)].map(([bot, count]) => [toBotId(Number(bot)), Number(count)]));
+  }
+}

@@ -1,0 +1,258 @@
+/**
+ * The durable inbox of many instances: Redis 6 or newer, over ioredis. One connection for the calls, one that listens. No message names what was
+ * sent, or a password.
+ */
+import { Redis } from "ioredis";
+import type { Clock, Timer } from "../clock.ts";
+import { Fault, faultOf } from "../faults.ts";
+import { createInbox, type FrontOptions } from "./front.ts";
+import type { Inbox } from "./inbox.ts";
+import { configCommands, configOf, freeBytesOf, judgeSettings, type RedisJudgement } from "./redis-settings.ts";
+import { RedisStore, type RedisStoreLimits } from "./redis-store.ts";
+import type { Argument, RedisServer, RunScript, ServerEvents } from "./redis-server.ts";
+
+export interface RedisInboxOptions extends Omit<FrontOptions, "store" | "partitions" | "freeBytes"> {
+  readonly url: string;
+  /** Of a Redis that has no inbox yet; one that has keeps its own number. */
+  readonly partitions: number;
+  /** Lower-case letters and digits, never used before: this process. */
+  readonly writer: string;
+  /** False: an id delivered twice is two entries. */
+  readonly deduplicate: boolean;
+  /** Accepts a Redis that may evict or keeps nothing. */
+  readonly allowLoss: boolean;
+  readonly limits: FrontOptions["limits"] & RedisStoreLimits & RedisServerLimits;
+  /** Ends the wait for a Redis that cannot be reached. */
+  readonly signal?: AbortSignal;
+}
+
+export interface RedisServerLimits {
+  /** Deadline of a call, ms. */
+  readonly callMaxMs: number;
+  readonly connectMaxMs: number;
+  /** Silence of a connection that owes answers, after which it is opened anew, ms. */
+  readonly hungMaxMs: number;
+  /** Longest wait between two tries to connect, ms. */
+  readonly retryCapMs: number;
+  /** Longest wait for the server's disk, ms. */
+  readonly diskMaxMs: number;
+}
+
+const refusedLogin = /\b(?:WRONGPASS|NOAUTH|NOPERM|invalid password|without any password)\b/i;
+
+/**
+ * Waits until Redis can be reached, however long that takes; `signal` ends that with `unavailable`. Rejects with `settings_invalid` where it
+ * refuses the credentials, may evict or keeps nothing, and with `format_newer`.
+ */
+export async function createRedisInbox(options: RedisInboxOptions): Promise<Inbox> {
+  const { url, limits, clock, log, signal } = options;
+  const opened = Promise.withResolvers<void>();
+  let judgement: RedisJudgement = { refusal: undefined, warnings: [], waitsForDisk: false, losesTail: true };
+  const judge = async (isOther: boolean): Promise<void> => {
+    judgement = await server.judge();
+    const isFirst = judged === undefined;
+    if (isOther && !isFirst && judgement.losesTail) {
+      log?.error("Redis was restarted or another one took its place: what the last moments brought may be lost");
+    }
+    if (judged !== undefined && judged.join() === judgement.warnings.join()) return;
+    judged = judgement.warnings;
+    for (const warning of judgement.warnings) log?.warn(warning);
+    const { refusal } = judgement;
+    if (refusal === undefined) return;
+    if (isFirst && !options.allowLoss) throw new Fault("settings_invalid", refusal);
+    log?.error(refusal);
+  };
+  let judged: readonly string[] | undefined;
+  const server = new IoredisServer({
+    url,
+    limits,
+    clock,
+    onFailed: (fault) => opened.reject(fault),
+    onUsable: opened.resolve,
+  });
+  const store = new RedisStore({
+    ...options,
+    server,
+    database: new URL(url).pathname.slice(1) || "0",
+    onPrepared: judge,
+    waitsForDisk: () => judgement.waitsForDisk,
+  });
+  const onAbort = (): void => opened.reject(new Fault("unavailable", `Redis cannot be reached: ${server.lastError}`));
+  signal?.addEventListener("abort", onAbort);
+  if (signal?.aborted === true) onAbort();
+  try {
+    await opened.promise;
+  } catch (error) {
+    server.stop();
+    throw error;
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+  }
+  return createInbox({ ...options, store, partitions: store.partitions, freeBytes: () => server.freeBytes() });
+}
+
+interface IoredisOptions {
+  readonly url: string;
+  readonly limits: RedisServerLimits;
+  readonly clock: Clock;
+  /** Ends the opening; afterwards nobody hears it. */
+  readonly onFailed: (fault: Fault) => void;
+  readonly onUsable: () => void;
+}
+
+class IoredisServer implements RedisServer {
+  readonly #options: IoredisOptions;
+  #calls: Redis | undefined;
+  #listening: Redis | undefined;
+  #events: ServerEvents | undefined;
+  #isPrepared = false;
+  /** Of the connection that is prepared. */
+  #generation = 0;
+  #timer: Timer | undefined;
+  lastError = "no connection yet";
+
+  constructor(options: IoredisOptions) {
+    this.#options = options;
+  }
+
+  start(events: ServerEvents): void {
+    this.#events = events;
+    const calls = this.#open("inbox");
+    this.#calls = calls;
+    calls.on("ready", () => void this.#prepare(calls)); // Never rejects.
+    calls.on("close", () => {
+      this.#isPrepared = false;
+      this.#generation++;
+      this.#timer?.cancel();
+    });
+    const listening = this.#open("inbox-listening");
+    this.#listening = listening;
+    listening.on("message", (_channel, text) => events.onMessage(text));
+    listening.on("ready", () => {
+      // Where that fails nothing is heard: what arrives is then found by looking, until the next connection.
+      listening.subscribe(events.channel).then(events.onListening, () => {});
+    });
+  }
+
+  run: RunScript = (script, keys, args) => this.#guarded((redis) => runOn(redis)(script, keys, args));
+
+  send(commands: readonly (readonly [string, ...Argument[]])[]): Promise<readonly unknown[]> {
+    return this.#guarded((redis) => sendOn(redis, commands));
+  }
+
+  async waitForDisk(): Promise<void> {
+    const { diskMaxMs } = this.#options.limits;
+    const generation = this.#generation;
+    const synced = await this.#guarded((redis) => redis.call("WAITAOF", 1, 0, diskMaxMs));
+    // A new connection has written nothing and waits for nothing.
+    if (Number((synced as readonly unknown[])[0]) < 1 || generation !== this.#generation) {
+      throw new Fault("unavailable", "Redis did not write to its disk in time", { effect: "unknown" });
+    }
+  }
+
+  async freeBytes(): Promise<number> {
+    const [info] = await this.send([["INFO", "memory"]]);
+    return freeBytesOf(String(info));
+  }
+
+  /** Asked on the connection that is being prepared. */
+  async judge(): Promise<RedisJudgement> {
+    const redis = this.#calls;
+    if (redis === undefined) throw new Fault("unavailable", "Redis is not asked any more");
+    const [known] = await sendOn(redis, [["COMMAND", "INFO", "WAITAOF"]]).catch(() => [[]]);
+    const hasWaitAof = Array.isArray(known) && known[0] !== undefined && known[0] !== null;
+    try {
+      return judgeSettings(configOf(await sendOn(redis, configCommands)), hasWaitAof);
+    } catch (error) {
+      if (error instanceof Error && /NOPERM|unknown command|not allowed/i.test(error.message)) {
+        return judgeSettings(undefined, hasWaitAof);
+      }
+      throw error;
+    }
+  }
+
+  stop(): void {
+    this.#timer?.cancel();
+    this.#events = undefined;
+    this.#calls?.disconnect();
+    this.#listening?.disconnect();
+  }
+
+  async #prepare(redis: Redis): Promise<void> {
+    if (this.#events === undefined) return;
+    try {
+      await this.#events.prepare(runOn(redis));
+      if (redis.status !== "ready") return;
+      this.#isPrepared = true;
+      this.#options.onUsable();
+    } catch (error) {
+      const fault = faultOf(error);
+      this.lastError = messageOf(error);
+      if (fault !== undefined && fault.code !== "unavailable") this.#options.onFailed(fault);
+      const { clock, limits } = this.#options;
+      this.#timer?.cancel();
+      this.#timer = clock.setTimer(() => redis.status === "ready" && void this.#prepare(redis), limits.retryCapMs);
+    }
+  }
+
+  #open(name: string): Redis {
+    const { url, limits, onFailed } = this.#options;
+    const redis = new Redis(url, {
+      connectionName: `botfleet-${name}`,
+      protocol: 2,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      autoResubscribe: false,
+      commandTimeout: limits.callMaxMs,
+      connectTimeout: limits.connectMaxMs,
+      socketTimeout: limits.hungMaxMs,
+      retryStrategy: (times) => Math.min(limits.retryCapMs, 50 * 2 ** Math.min(times, 10)),
+      // A primary that became a replica: connect anew, to where the name leads now.
+      reconnectOnError: ({ message }) => message.startsWith("READONLY"),
+    });
+    redis.on("error", (error: Error) => {
+      this.lastError = error.message;
+      if (refusedLogin.test(error.message)) {
+        onFailed(new Fault("settings_invalid", `Redis refuses the credentials of REDIS_URL: ${error.message}`));
+      }
+    });
+    return redis;
+  }
+
+  async #guarded<T>(call: (redis: Redis) => Promise<T>): Promise<T> {
+    const redis = this.#calls;
+    const isUsable = redis !== undefined && this.#isPrepared;
+    try {
+      if (!isUsable) throw new Error(this.lastError);
+      return await call(redis);
+    } catch (error) {
+      // The error of ioredis is not passed on: it holds what was sent.
+      throw new Fault("unavailable", `Redis does not serve the inbox: ${messageOf(error)}`, {
+        effect: isUsable ? "unknown" : "not_done",
+      });
+    }
+  }
+}
+
+/** By its hash where the server knows the script, else by its text: after a restart, or `SCRIPT FLUSH`. */
+function runOn(redis: Redis): RunScript {
+  return async ({ lua, sha }, keys, args) => {
+    try {
+      return await redis.evalsha(sha, keys.length, ...keys, ...args);
+    } catch (error) {
+      if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
+      return redis.eval(lua, keys.length, ...keys, ...args);
+    }
+  };
+}
+
+async function sendOn(
+  redis: Redis,
+  commands: readonly (readonly [string, ...Argument[]])[],
+): Promise<readonly unknown[]> {
+  return Promise.all(commands.map(([name, ...args]) => redis.call(name, ...args)));
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

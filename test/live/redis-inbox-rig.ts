@@ -1,0 +1,38 @@
+/** Inboxes over a Redis of the test's own. */
+import { systemClock } from "../../src/clock.ts";
+import type { Inbox } from "../../src/inbox/inbox.ts";
+import { createRedisInbox, type RedisInboxOptions } from "../../src/inbox/redis.ts";
+import { inboxLimits } from "../inbox/limits.ts";
+
+export const redisInboxLimits = {
+  ...inboxLimits,
+  writeRetryMs: 50,
+  diskReserveBytes: 100_000,
+  callMaxMs: 500,
+  connectMaxMs: 1_000,
+  hungMaxMs: 700,
+  retryCapMs: 100,
+  diskMaxMs: 500,
+  lookMs: 100,
+  rewriteMs: 3_000,
+};
+
+/** AOF with an fsync before each answer: what was acknowledged is on the disk. */
+export const always = ["--appendonly", "yes", "--appendfsync", "always"];
+
+export function openRedisInbox(url: string, options: Partial<RedisInboxOptions> = {}): Promise<Inbox> {
+  return createRedisInbox({
+    url,
+    partitions: 1,
+    writer: newWriter(),
+    deduplicate: true,
+    allowLoss: true,
+    clock: systemClock,
+    limits: redisInboxLimits,
+    ...options,
+  });
+}
+
+export function newWriter(): string {
+  return crypto.randomUUID().replaceAll("-", "").slice(0, 16);
+}
