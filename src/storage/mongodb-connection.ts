@@ -1,5 +1,4 @@
 /** The driver: one client with its pool, commands on one database, transactions. Nothing here knows users. */
-import zlib from "node:zlib";
 import {
   type ClientSession,
   type ConnectionCheckOutFailedEvent,
@@ -12,11 +11,10 @@ import {
 import { backoffMs, type Clock, type Random, sleep } from "../clock.ts";
 import { Fault } from "../faults.ts";
 import { isTransient, isUnknownCommit, isUnreadableUri, messageOf } from "./mongodb-errors.ts";
+import type { Compressor } from "./mongodb-compressors.ts";
 import type { PoolCounts } from "./mongodb-watch.ts";
 
 export type { Document };
-
-export type Compressor = "zstd" | "snappy" | "zlib";
 
 export interface MongoOptions {
   readonly uri: string;
@@ -80,37 +78,6 @@ export interface Mongo {
   /** Knows nothing of the servers any more, and looks at them anew when it is asked next. For while nothing is under way. */
   reset(): Promise<void>;
   close(): Promise<void>;
-}
-
-/** Those of `wanted` that can be used here, and why the others cannot. */
-export async function usableCompressors(
-  wanted: readonly Compressor[],
-): Promise<{ readonly usable: readonly Compressor[]; readonly missing: readonly Compressor[] }> {
-  const isUsable = await Promise.all(
-    wanted.map(async (name) => {
-      switch (name) {
-        case "zlib":
-          return true;
-        case "zstd":
-          return "zstdCompress" in zlib;
-        case "snappy":
-          return await isInstalled("snappy");
-      }
-    }),
-  );
-  return {
-    usable: wanted.filter((_, at) => isUsable[at]),
-    missing: wanted.filter((_, at) => !isUsable[at]),
-  };
-}
-
-async function isInstalled(name: string): Promise<boolean> {
-  try {
-    await import(name);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Connects when it is first asked. Throws `settings_invalid` where the URI cannot be read. */

@@ -9,15 +9,14 @@ import { createUserCheck, invalidUser } from "../users/check-user.ts";
 import type { User } from "../users/user.ts";
 import { Damaged } from "./damaged.ts";
 import {
-  type Compressor,
   createMongo,
   type Document,
   type Find,
   type Mongo,
   type MongoLimits,
   type MongoPool,
-  usableCompressors,
 } from "./mongodb-connection.ts";
+import { type Compressor, usableCompressors } from "./mongodb-compressors.ts";
 import { decoded, encoded, idsOf, userOf } from "./mongodb-documents.ts";
 import { Histogram, type HistogramLimits } from "./mongodb-histogram.ts";
 import { statistics, users } from "./mongodb-prepare.ts";
