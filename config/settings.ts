@@ -3,6 +3,7 @@
  * repairs a deployment gets one list, not one error a start. What each variable means stands in `variables.ts`.
  */
 import { botIdOf } from "../src/ids.ts";
+import { type Compression, readCompression } from "./compression.ts";
 import optimization from "./database-optimization.json" with { type: "json" };
 import { defaultLimits, readBotsFile } from "./bots-file.ts";
 import type { BotSettings } from "./bots-file.ts";
@@ -11,10 +12,6 @@ import type { Environment, ReadFile } from "./environment.ts";
 import { usesStorage } from "./parse.ts";
 import { names, variables } from "./variables.ts";
 import type { Values, VariableName } from "./variables.ts";
-
-export type Compressor = "zstd" | "snappy" | "zlib";
-/** In the order of preference. */
-const compressorNames: readonly Compressor[] = ["zstd", "snappy", "zlib"];
 
 export interface Settings {
   /** At least one; names and ids differ. */
@@ -42,18 +39,14 @@ export interface Settings {
   };
   /** Undefined: SQLite. */
   readonly mongodb:
-    | {
+    | (Compression & {
         readonly uri: string;
         readonly database: string;
-        /** In the order of preference; those that are not installed are left out. */
-        readonly compressors: readonly Compressor[];
-        /** 1 the fastest, 9 the smallest. */
-        readonly zlibLevel: number;
         readonly maxPoolSize: number;
         readonly minPoolSize: number;
         readonly socketTimeoutMs: number;
         readonly waitQueueTimeoutMs: number;
-      }
+      })
     | undefined;
   readonly redis: {
     /** For inbox and leases. Undefined: one instance. */
@@ -91,7 +84,10 @@ export function readSettings(
   const bots = readBots(values, env, readFile, faults);
   checkTogether(values, env, bots, faults);
   // Without faults no value is absent but those that may be.
-  return faults.length === 0 ? { settings: settingsOf(values as Values, bots) } : { faults };
+  const compression = readCompression(optimization);
+  if ("wrong" in compression) faults.push(`config/database-optimization.json: ${compression.wrong}`);
+  if (faults.length > 0 || "wrong" in compression) return { faults };
+  return { settings: settingsOf(values as Values, bots, compression.value) };
 }
 
 /** What is printed before exit 78. */
@@ -202,7 +198,7 @@ function notAbove(values: Partial<Values>, env: Environment, least: Minimum, mos
   faults.push(`${least}: is above ${most}, which is ${max}`);
 }
 
-function settingsOf(values: Values, bots: readonly BotSettings[]): Settings {
+function settingsOf(values: Values, bots: readonly BotSettings[], compression: Compression): Settings {
   const redisOn = values.REDIS_ENABLED !== false;
   const url = redisOn ? values.REDIS_URL : undefined;
   return {
@@ -223,8 +219,7 @@ function settingsOf(values: Values, bots: readonly BotSettings[]): Settings {
     mongodb: values.MONGODB_URI && {
       uri: values.MONGODB_URI.uri,
       database: values.MONGODB_DATABASE ?? values.MONGODB_URI.database ?? "botfleet",
-      compressors: compressorNames.filter((name) => optimization.compressors.includes(name)),
-      zlibLevel: optimization.zlibCompressionLevel,
+      ...compression,
       maxPoolSize: values.MONGODB_MAX_POOL_SIZE,
       minPoolSize: Math.min(values.MONGODB_MIN_POOL_SIZE, values.MONGODB_MAX_POOL_SIZE),
       socketTimeoutMs: values.MONGODB_SOCKET_TIMEOUT_MS,

@@ -1,10 +1,14 @@
 /** The stores of users and sessions on a real server: the promises of every store. */
+import { setDefaultTimeout } from "bun:test";
 import type { UserId } from "../../src/ids.ts";
 import { sessionStoreContract } from "../contract/sessions.ts";
 import { userStoreContract } from "../contract/users.ts";
 import { describeLive } from "./live.ts";
 import { useMongodb } from "./mongodb-rig.ts";
 import { mongodbServer } from "./programs.ts";
+
+// The driver waits for a server for seconds.
+setDefaultTimeout(60_000);
 
 describeLive("MongoDB", [mongodbServer], () => {
   const mongodb = useMongodb();

@@ -14,9 +14,8 @@ const bots = [{ name: "points", module: "referral" }];
 /** Asks the bot for the points of a person, and waits for the answer. */
 async function ask({ simulator: { api, botIds } }: Stage, person: number, text = "/points"): Promise<string> {
   const bot = botIds[0] ?? 0;
-  const answer = api.people.waitForAnswer(bot, person, undefined, { maxMs: 20_000 });
   api.people.person(person).say(bot, text);
-  return (await answer).text ?? "";
+  return (await api.people.waitForAnswer(bot, person, undefined, { maxMs: 20_000 })).text ?? "";
 }
 
 async function metricsOf(botfleet: BotfleetProcess): Promise<ReadonlyMap<string, number>> {
