@@ -46,7 +46,8 @@ export interface OpenedUsers {
 export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers> {
   const { settings, limits, partition, scope, clock, random, log, onLost } = options;
   const { batches } = settings;
-  const store = await openStorage(options);
+  const opened = await openStorage(options);
+  const { store } = opened;
   const stopListening = store.onState((state) => onLost(state === "lost"));
   const storage = { group: batches.reads, readMax: limits.users.readMaxUsers };
   const cache = await openCache({
@@ -54,7 +55,7 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
     users: createStorageTier({ ...storage, store }),
     sessions: createStorageTier<string, Session>({ ...storage, store: { read: (keys) => store.readSessions(keys) } }),
   }).catch(async (error: unknown) => {
-    await store.stop();
+    await opened.stop();
     throw error;
   });
   const grouping = batches.writes ? { groupMaxUsers: batches.writesMax } : { groupMaxUsers: 1 };
@@ -83,7 +84,7 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
       await sessions.stop();
       await cache.stop();
       stopListening();
-      await store.stop();
+      await opened.stop();
     },
   };
 }

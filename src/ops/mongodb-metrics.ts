@@ -5,6 +5,8 @@ import { PlainHistogram } from "./plain-histogram.ts";
 /** Counted by the store, read when somebody asks. */
 export interface MongodbMeasure {
   readonly pool: PoolNumbers;
+  /** Set by whoever asks the server now and then; undefined where it does not answer. */
+  queries: QueryNumbers | undefined;
   /** A connection was waited for. */
   checkedOut(ms: number): void;
   /** `operation`: one of the store's own words. */
@@ -17,6 +19,12 @@ export interface PoolNumbers {
   waiting: number;
   timeouts: number;
   failures: number;
+}
+
+/** Of the whole server since its start; undefined where it does not count them. */
+export interface QueryNumbers {
+  readonly examined: number | undefined;
+  readonly returned: number | undefined;
 }
 
 /** Seconds. */
@@ -65,9 +73,22 @@ export function createMongodbMetrics(registry: Registry, histograms: boolean, sl
   };
   counter("failures_total", "Operations that MongoDB did not do, or not knowably.", failed);
   counter("slow_total", `Operations of MongoDB that took over ${slowMs} ms.`, slow);
+  const documents: Counter = new Counter({
+    name: "botfleet_mongodb_documents_total",
+    help: "Documents of queries, of the whole server: `examined` by them and `returned`. More examined than returned: an index is missing.",
+    labelNames: ["what"],
+    registers,
+    collect() {
+      documents.reset();
+      const { queries } = measure;
+      for (const [what, value] of Object.entries(queries ?? {}))
+        if (value !== undefined) documents.inc({ what }, value);
+    },
+  });
   const observed = histograms ? timed(registry) : undefined;
-  return {
+  const measure: MongodbMeasure = {
     pool,
+    queries: undefined,
     checkedOut: (ms) => observed?.checkout(ms),
     command(collection, operation, ms, end) {
       observed?.command(collection, operation, ms);
@@ -75,6 +96,7 @@ export function createMongodbMetrics(registry: Registry, histograms: boolean, sl
       if (ms > slowMs) count(slow, collection, operation);
     },
   };
+  return measure;
 }
 
 function timed(registry: Registry) {

@@ -61,7 +61,18 @@ export interface MongodbUserLimits extends MongoLimits, WriteLimits, RewardBound
   readonly damagedToldMax: number;
 }
 
-export interface MongodbStorage extends UserStore, SessionStore {}
+export interface QueryCounts {
+  readonly examined: number | undefined;
+  readonly returned: number | undefined;
+}
+
+export interface MongodbStorage extends UserStore, SessionStore {
+  /**
+   * Documents that the queries of all clients have examined and returned since the start of the server; undefined where it does not count them. Rejects
+   * where it is not asked.
+   */
+  queries(): Promise<QueryCounts>;
+}
 
 /**
  * Rejects with `settings_invalid` or `format_newer` where the database cannot hold users: the message says what to do. A server that cannot be reached
@@ -187,6 +198,15 @@ class MongodbUserStore implements MongodbStorage {
     return this.#sessions.removeSessions(gone);
   }
 
+  async queries(): Promise<QueryCounts> {
+    // Not every user may ask for it, which says nothing of the store.
+    const { metrics } = (await this.#mongo.run({ serverStatus: 1 })) as { readonly metrics?: Document };
+    return {
+      examined: numberOf(metrics?.["queryExecutor"]?.["scannedObjects"]),
+      returned: numberOf(metrics?.["document"]?.["returned"]),
+    };
+  }
+
   onState(changed: (state: StoreState) => void): () => void {
     return this.#reach.onState(changed);
   }
@@ -224,4 +244,9 @@ function standingOf({ _id, firstName, points }: Document): Standing {
   if (typeof name !== "string") throw invalidUser(Number(_id), "firstName");
   if (!Number.isSafeInteger(points)) throw invalidUser(Number(_id), "points");
   return { telegramId: toUserId(Number(_id)), firstName: name, points: points as number };
+}
+
+/** The driver hands long integers out as numbers where they fit. */
+function numberOf(value: unknown): number | undefined {
+  return typeof value === "number" || typeof value === "bigint" ? Number(value) : undefined;
 }

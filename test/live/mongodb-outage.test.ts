@@ -42,6 +42,7 @@ describeLive("botfleet on MongoDB", [own(mongodbServer)], () => {
     expect((await botfleet.page("/ready")).status).toBe(200);
     const metrics = (await botfleet.page("/metrics")).text;
     expect(/^botfleet_dead_letters 0$/m.test(metrics)).toBe(true);
+    expect(/^botfleet_mongodb_documents_total\{what="returned"\} \d+$/m.test(metrics)).toBe(true);
     expect(/^botfleet_mongodb_failures_total\S* [1-9]/m.test(metrics)).toBe(true);
     botfleet.kill("SIGTERM");
     expect(await botfleet.exited).toBe(0);
