@@ -5,6 +5,7 @@ import type { Clock, Random } from "./clock.ts";
 import { createFleet, type Fleet, type FleetBotState } from "./fleet.ts";
 import type { BotId } from "./ids.ts";
 import type { Inbox, Partition } from "./inbox/inbox.ts";
+import { newPartitionName, partitionNameOf } from "./inbox/partition-name.ts";
 import { createSqliteInbox } from "./inbox/sqlite.ts";
 import { createLocalLeases } from "./leases/local.ts";
 import type { Log } from "./log.ts";
@@ -112,8 +113,12 @@ class Assembly implements Botfleet {
       const leases = createLocalLeases();
       const scope = createAttemptScope();
       const partition = await inbox.open(await leases.claimPartition(0));
+      // Several instances, each with a partition 0, may share the users in MongoDB.
+      const isShared = settings.mongodb !== undefined;
+      const partitionName = isShared ? partitionNameOf(settings.dataDir, newPartitionName) : partition.number;
       const pipeline = new Pipeline({
         partition,
+        partitionName,
         inbox,
         bots: new Set(settings.bots.map(({ id }) => id)),
         scope,
@@ -125,7 +130,7 @@ class Assembly implements Botfleet {
       });
       const { modules } = this.options;
       const usesStorage = [...modules.values()].some(({ uses = [] }) => uses.length > 0);
-      if (usesStorage) this.users = await this.openUsers(partition, scope);
+      if (usesStorage) this.users = await this.openUsers(partition, partitionName, scope);
       const onMalformed = (): void => void this.countLetters();
       const { metrics } = this;
       this.connections = createFleetBots({
@@ -166,12 +171,13 @@ class Assembly implements Botfleet {
     this.metrics.stop();
   }
 
-  private openUsers(partition: Partition, scope: AttemptScope): Promise<OpenedUsers> {
+  private openUsers(partition: Partition, partitionName: number, scope: AttemptScope): Promise<OpenedUsers> {
     const { metrics } = this;
     return openUsers({
       ...this.options,
       metrics,
       partition,
+      partitionName,
       scope,
       onLost: (isLost) => this.storageOutage.set(isLost),
     });

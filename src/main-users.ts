@@ -23,6 +23,8 @@ export interface OpenUsersOptions {
   readonly settings: Settings;
   readonly limits: Limits;
   readonly partition: Partition;
+  /** What attempts call it. */
+  readonly partitionName: number;
   readonly scope: AttemptScope;
   readonly clock: Clock;
   readonly random: Random;
@@ -44,7 +46,7 @@ export interface OpenedUsers {
 
 /** Rejects where storage or cache cannot be opened and no later try would go better: `format_newer`, `storage_damaged`, `settings_invalid`. */
 export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers> {
-  const { settings, limits, partition, scope, clock, random, log, onLost } = options;
+  const { settings, limits, scope, clock, random, log, onLost } = options;
   const { batches } = settings;
   const opened = await openStorage(options);
   const { store } = opened;
@@ -64,7 +66,7 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
     tier: cache.users,
     codes: createCodeTier({ store, clock, limits: limits.users }),
     scope,
-    settled: settledOf(partition),
+    settled: settledOf(options),
     clock,
     random,
     limits: { ...limits.users, ...grouping },
@@ -90,13 +92,13 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
 }
 
 function openSessions(options: OpenUsersOptions, store: SessionStore, tier: Tier<string, Session>): Sessions {
-  const { settings, limits, partition, scope, clock, random, log } = options;
+  const { settings, limits, scope, clock, random, log } = options;
   const { batches } = settings;
   return createSessions({
     store,
     tier,
     scope,
-    settled: settledOf(partition),
+    settled: settledOf(options),
     clock,
     random,
     limits: { ...limits.sessions, groupMaxSessions: batches.writes ? batches.writesMax : 1 },
@@ -106,10 +108,9 @@ function openSessions(options: OpenUsersOptions, store: SessionStore, tier: Tier
 }
 
 /** Of another partition nothing is known here: all of its updates may come again. */
-function settledOf(partition: Partition): Settled {
+function settledOf({ partition, partitionName }: Pick<OpenUsersOptions, "partition" | "partitionName">): Settled {
   return {
-    below: (number) => (number === partition.number ? partition.settledBelow() : toSeq(0)),
-    unsettled: async (number, seqs) =>
-      new Set(number === partition.number ? (await partition.bodies(seqs)).keys() : seqs),
+    below: (number) => (number === partitionName ? partition.settledBelow() : toSeq(0)),
+    unsettled: async (number, seqs) => new Set(number === partitionName ? (await partition.bodies(seqs)).keys() : seqs),
   };
 }

@@ -57,6 +57,8 @@ export interface PipelineStatus {
 
 export interface PipelineOptions {
   readonly partition: Partition;
+  /** What attempts call the partition, where several inboxes have one of the same number. Default: its number. */
+  readonly partitionName?: number;
   readonly inbox: Pick<Inbox, "state" | "onState">;
   /** Every bot that is configured. */
   readonly bots: ReadonlySet<BotId>;

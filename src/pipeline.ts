@@ -76,7 +76,7 @@ export class Pipeline {
     this.work = new Work(clock, limits, this.lanes);
     this.laneWaits = new LaneWaits(clock);
     this.rules = {
-      partition: options.partition.number,
+      partition: options.partitionName ?? options.partition.number,
       signal: this.calls.signal,
       waitSignal: this.waits.signal,
       monotonic: () => clock.monotonic(),
