@@ -131,15 +131,9 @@ export class RedisStore implements InboxStore {
   }
 
   async commit(group: Group): Promise<Committed> {
-    try {
-      const committed = await this.#commit(group);
-      if (this.#options.waitsForDisk()) await this.#options.server.waitForDisk();
-      return committed;
-    } catch (error) {
-      // Whether they are stored is not known: they are read again.
-      this.#runs.forget(group.appends);
-      throw error;
-    }
+    const committed = await this.#commit(group);
+    if (this.#options.waitsForDisk()) await this.#options.server.waitForDisk();
+    return committed;
   }
 
   unsettled(after: Seq, max: number, partition: number): Promise<Chunk> {

@@ -121,6 +121,7 @@ class IoredisServer implements RedisServer {
     this.#calls = calls;
     calls.on("ready", () => void this.#prepare(calls)); // Never rejects.
     calls.on("close", () => {
+      if (this.#isPrepared) this.lastError = "the connection was lost";
       this.#isPrepared = false;
       this.#generation++;
       this.#timer?.cancel();

@@ -8,6 +8,7 @@ export const redisInboxLimits = {
   ...inboxLimits,
   writeRetryMs: 50,
   diskReserveBytes: 100_000,
+  diskCheckMs: 200,
   callMaxMs: 500,
   connectMaxMs: 1_000,
   hungMaxMs: 700,
