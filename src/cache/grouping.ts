@@ -33,6 +33,6 @@ export function groupCalls<Item, Answer>(
 }
 
 /** Behind every promise that is settled by now: those who wait for the same answer ask on together. */
-function afterAllThatIsReady(): Promise<void> {
+export function afterAllThatIsReady(): Promise<void> {
   return new Promise((resolve) => void Promise.resolve().then(() => process.nextTick(resolve)));
 }

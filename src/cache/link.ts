@@ -9,10 +9,10 @@
 import type { Clock, Timer } from "../clock.ts";
 import { Breaker, type BreakerState } from "./breaker.ts";
 import { Debts } from "./debts.ts";
-import { groupCalls } from "./grouping.ts";
 import { Hearing } from "./hearing.ts";
 import { beatText, changedText, leftText, readMessage, type Message } from "./messages.ts";
 import type { CacheServer, Change, Key } from "./server.ts";
+import { Telling } from "./telling.ts";
 
 export interface LinkOptions {
   readonly server: CacheServer;
@@ -68,7 +68,7 @@ export class Link {
   readonly #hearing: Hearing;
   readonly #debts: Debts;
   readonly #breaker: Breaker;
-  readonly #write: (changes: readonly Change[]) => Promise<readonly Change[]>;
+  readonly #telling: Telling;
   readonly #flying = new Set<Promise<unknown>>();
   /** Of the last message; they go out in this order. */
   #number = 0;
@@ -90,7 +90,12 @@ export class Link {
     this.#hearing = new Hearing({ clock, own: this.#sender, ...limits });
     this.#debts = new Debts(limits.debtsMax);
     this.#breaker = new Breaker({ ...limits, onState: options.events.onState });
-    this.#write = groupCalls((changes) => this.#publish(changes), limits.groupMax);
+    this.#telling = new Telling({
+      publish: (changes) => this.#publish(changes),
+      isOff: () => this.#breaker.state === "open",
+      debts: this.#debts,
+      groupMax: limits.groupMax,
+    });
   }
 
   /** As known here; "" where there is none. */
@@ -143,13 +148,7 @@ export class Link {
 
   /** Brings it to the server and to the other instances, at once or as soon as that is possible. */
   tell(changes: readonly Change[]): void {
-    if (changes.length === 0) return;
-    if (this.#breaker.state === "open") return this.#debts.owe(changes.map(({ key }) => key));
-    this.fly(
-      this.#write(changes).catch(() => {
-        this.#debts.owe(changes.map(({ key }) => key));
-      }),
-    );
+    this.#telling.tell(changes);
   }
 
   /** Waited for before the end. */
@@ -177,7 +176,7 @@ export class Link {
     this.#timer?.cancel();
     this.#timer = undefined;
     await this.#beating;
-    await Promise.all(this.#flying);
+    await Promise.all([this.#telling.ended(), ...this.#flying]);
     const { server } = this.#options;
     // Whoever owes leaves in silence: then the others believe nothing of what stands there.
     if (this.#breaker.state === "closed" && (await this.#payDebts())) {
@@ -190,11 +189,10 @@ export class Link {
     return this.#options.clock.monotonic() - this.#beatenAt <= this.#options.limits.silentMs;
   }
 
-  async #publish(changes: readonly Change[]): Promise<readonly Change[]> {
+  async #publish(changes: readonly Change[]): Promise<void> {
     const told = changes.map(({ key, version }) => [key, version] as const);
     const text = changedText(this.#sender, ++this.#number, told);
     await this.counted(() => this.#options.server.write(changes, text));
-    return changes;
   }
 
   #tick(): void {
