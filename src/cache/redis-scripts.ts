@@ -75,7 +75,10 @@ end
 redis.call('PUBLISH', ARGV[2], ARGV[3])
 `;
 
-/** ARGV: sender, channel, message, candidate, what it replaces, silence in ms after which a sender is lost, dead senders. Answers the generation, or "". */
+/**
+ * ARGV: sender, channel, message, candidate, what it replaces, silence in ms after which a sender is lost, dead senders. Answers the generation, or
+ * "", and 1 where nothing may be added: a server that evicts nothing, the inbox's perhaps, must not be filled up by what can be read elsewhere.
+ */
 export const beatScript = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -122,7 +125,11 @@ if isFull then
   g = ''
 end
 redis.call('PUBLISH', ARGV[2], ARGV[3] .. g)
-return g
+local memory = redis.call('INFO', 'memory')
+local most = tonumber(string.match(memory, '[\\r\\n]maxmemory:(%d+)') or 0)
+local used = tonumber(string.match(memory, 'used_memory:(%d+)') or 0)
+local keepsAll = string.find(memory, 'maxmemory_policy:noeviction', 1, true)
+return {g, keepsAll and most > 0 and used > 0.7 * most and 1 or 0}
 `;
 
 /** ARGV: sender, channel, message. */

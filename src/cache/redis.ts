@@ -102,6 +102,8 @@ class RedisServer implements RedisCache {
   readonly #answered: PromiseWithResolvers<FirstAnswer> = Promise.withResolvers();
   #listening: Redis | undefined;
   lastError = "no connection yet";
+  /** As the last beat found it. */
+  #isCrowded = false;
 
   constructor(options: RedisCacheOptions) {
     const { space, connectionsMax, connectionsMin, limits, clock, url } = options;
@@ -138,6 +140,8 @@ class RedisServer implements RedisCache {
   }
 
   async lease(keys: readonly Key[], token: string, isFresh: boolean): Promise<readonly Lease[]> {
+    // Without a lease nothing is filled in. What stands there goes on to be replaced.
+    if (this.#isCrowded && !isFresh) return keys.map(() => ({ kind: "refused" }));
     const names = [this.#registry, ...this.#namesOf(keys)];
     const args = [token, this.#options.limits.leaseMs, isFresh ? 1 : 0];
     const answer = (await this.#run("any", scripts.lease, names, args)) as readonly string[];
@@ -164,7 +168,9 @@ class RedisServer implements RedisCache {
 
   async beat({ sender, message, candidate, replaces = "", dead }: Beat): Promise<string> {
     const args = [sender, this.#channel, message, candidate, replaces, this.#options.limits.lostMs, ...dead];
-    return String(await this.#run("kept", scripts.beat, [this.#registry], args));
+    const [generation, isCrowded] = (await this.#run("kept", scripts.beat, [this.#registry], args)) as [string, number];
+    this.#isCrowded = isCrowded === 1;
+    return generation;
   }
 
   async leave(sender: string, message: string): Promise<void> {

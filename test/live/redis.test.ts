@@ -132,6 +132,23 @@ describeLive("the second tier over Redis", [own(redisServer)], () => {
     expect(instance.errors).toEqual([]);
   });
 
+  test("a Redis that evicts nothing is not filled up by users: others find room", async () => {
+    const redis = await startRedis(["--maxmemory", "4mb", "--maxmemory-policy", "noeviction"]);
+    const { instance, storage } = await startOver(redis, { heldMax: 10 });
+    for (let id = 1_000; id < 30_000; id++) storage.set(toUserId(id), userOf(id, 1));
+    for (let from = 1_000; from < 30_000; from += 500) {
+      const ids = Array.from({ length: 500 }, (_, at) => toUserId(from + at));
+      expect((await instance.shared.read(ids)).size).toBe(500);
+      // Beats ten times a second here.
+      await Bun.sleep(20);
+    }
+    const held = Number(await redis.command("DBSIZE"));
+    expect(held).toBeGreaterThan(1_000);
+    expect(held).toBeLessThan(15_000);
+    expect(await redis.command("SET", "another", "x".repeat(100_000))).toBe("OK");
+    expect(instance.states).toEqual([]);
+  });
+
   test("a Redis that comes back with what it held before is not believed", async () => {
     const redis = await startRedis();
     const { instance, write, read } = await startOver(redis);
