@@ -51,6 +51,28 @@ export const limits = {
     /** Pages of the write-ahead log after which it is folded into the database, 4 KiB each. */
     checkpointPages: 4_000,
   },
+  redisInbox: {
+    /** Partitions of a Redis that has no inbox yet: 2, 3, 4, 6, 8 or 12 instances share them evenly. Fixed at the first start. */
+    partitions: 24,
+    /** Deadline of a call, ms: what fails within it is tried again after `writeRetryMs`, and `/ready` says so after 3 s. */
+    callMaxMs: 2_000,
+    /** Time for a connection to be made, ms. */
+    connectMaxMs: 5_000,
+    /** Silence of a connection that owes answers, after which it is opened anew, ms: longer than the event loop is ever held up. */
+    hungMaxMs: 5_000,
+    /** Longest wait between two tries to connect, ms: a fail-over takes seconds. */
+    retryCapMs: 1_000,
+    /** Longest wait for the server's disk (WAITAOF), ms: it writes each second, and a busy disk takes another one. */
+    diskMaxMs: 5_000,
+    /** How often it is looked for entries that nobody told of, ms: how long one waits whose message was lost. Tells an outage too. */
+    lookMs: 1_000,
+    /** How long settles are remembered that a restart of Redis could undo, ms: AOF everysec writes within 2 s at worst. */
+    rewriteMs: 5_000,
+    /** Memory of Redis kept free so that settling still works when it fills up, bytes; below it polling stops. */
+    diskReserveBytes: 64 * 1024 * 1024,
+    /** Entries read at a time, with their bodies: holds Redis up for about a millisecond. */
+    readMaxEntries: 500,
+  },
   sessions: {
     /** Longest time a write waits for others to be written with it, ms. */
     groupMaxMs: 2,
