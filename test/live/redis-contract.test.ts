@@ -20,7 +20,7 @@ describeLive("Redis and its model", [redisServer], () => {
   beforeAll(async () => {
     server = redisTestUrl === undefined ? await LiveRedis.start() : undefined;
     const url = redisTestUrl ?? server?.url ?? "";
-    const [ttlMs, limits] = [60_000, redisLimits];
+    const [ttlMs, limits] = [60_000, { ...redisLimits, callMaxMs: 5_000 }];
     redis = createRedisCache({ url, space, clock: systemClock, ttlMs, connectionsMax: 2, connectionsMin: 2, limits });
     expect(await redis.firstAnswer(5_000)).toBe("ready");
     const listening = Promise.withResolvers<void>();

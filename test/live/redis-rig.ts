@@ -11,7 +11,7 @@ import { createUserCheck } from "../../src/users/check-user.ts";
 import type { User } from "../../src/users/user.ts";
 
 export const redisLimits: RedisCacheLimits = {
-  callMaxMs: 150,
+  callMaxMs: 300,
   connectMaxMs: 1_000,
   hungMaxMs: 1_000,
   retryCapMs: 200,

@@ -116,6 +116,32 @@ describeLive("botfleet with a cache in Redis", [own(redisServer)], () => {
     }
   });
 
+  test("a process that was killed is told to Redis as dead by the next one", async () => {
+    const redis = await LiveRedis.start();
+    try {
+      await using stage = await createStage(bots);
+      const env = { REDIS_CACHE_URL: redis.url, REDIS_MIN_CONNECTIONS: "2" };
+      const registry = async (): Promise<Readonly<Record<string, string | undefined>>> => {
+        const [name = ""] = (await redis.command("KEYS", "botfleet:u1:*:fleet")) as string[];
+        const cells = (await redis.command("HGETALL", name)) as string[];
+        return Object.fromEntries(cells.flatMap((cell, at) => (at % 2 === 0 ? [[cell, cells[at + 1]]] : [])));
+      };
+      const sendersIn = (of: object): string[] => Object.keys(of).filter((field) => field.startsWith("s:"));
+      const botfleet = await stage.spawn(env).started;
+      await ask(stage, 5, "/start");
+      const before = await registry();
+      botfleet.killGroup("SIGKILL");
+      await botfleet.exited;
+      await stage.spawn(env).started;
+      await until(async () => Bun.deepEquals(sendersIn(await registry()), sendersIn(before)) === false);
+      const after = await registry();
+      expect([sendersIn(before).length, sendersIn(after).length]).toEqual([1, 1]);
+      expect(after["g"]).not.toBe(before["g"]);
+    } finally {
+      await redis.stop();
+    }
+  });
+
   test("credentials that Redis refuses are a fault that names the variable, and never the secret", async () => {
     const redis = await LiveRedis.start([], "right-secret");
     try {
