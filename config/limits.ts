@@ -1,6 +1,7 @@
 /**
  * Every bound in the system, with its unit and its reason. Nothing in botfleet grows past what stands here.
- * Parts take the limits they need as options; only `src/main.ts` reads this file.
+ * Parts take the limits they need as options; only `src/main.ts` reads this file. Longer than other files because all of them
+ * belong into one.
  */
 export const limits = {
   poller: {

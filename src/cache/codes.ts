@@ -10,7 +10,7 @@ import type { CodeTier } from "./tier.ts";
 import type { UserStore } from "../storage/store.ts";
 
 export interface CodeTierOptions {
-  readonly store: Pick<UserStore, "byReferralCode">;
+  readonly store: Pick<UserStore, "idOfCode">;
   readonly clock: Clock;
   readonly limits: {
     readonly codesMax: number;
@@ -29,7 +29,7 @@ export function createCodeTier({ store, clock, limits }: CodeTierOptions): CodeT
   const asking = new Map<string, Promise<UserId | undefined>>();
 
   async function ask(code: string): Promise<UserId | undefined> {
-    const id = (await store.byReferralCode(code))?.telegramId;
+    const id = await store.idOfCode(code);
     if (id === undefined) absent.set(code, true);
     else known.set(code, id);
     return id;

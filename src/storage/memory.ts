@@ -45,8 +45,8 @@ class MemoryUsers implements MemoryUserStore {
     return referees.map((referee) => this.#reward(referee, points, at));
   }
 
-  async byReferralCode(code: string): Promise<User | undefined> {
-    return this.#get(this.#byCode.get(code));
+  async idOfCode(code: string): Promise<UserId | undefined> {
+    return this.#byCode.get(code);
   }
 
   async byWallet(address: string): Promise<User | undefined> {

@@ -135,8 +135,9 @@ class MongodbUserStore implements MongodbStorage {
     return this.#reach.ask(users, "reward", "change", () => rewardUsers(this.#mongo, referees, { points, at }, limits));
   }
 
-  byReferralCode(code: string): Promise<User | undefined> {
-    return this.#one("by_code", { referralCode: encoded(code) });
+  async idOfCode(code: string): Promise<UserId | undefined> {
+    const find = { filter: { referralCode: encoded(code) }, projection: { _id: 1 }, limit: 1 };
+    return (await this.#ids("of_code", find))[0];
   }
 
   byWallet(address: string): Promise<User | undefined> {

@@ -8,7 +8,7 @@ const document = `SELECT ${documentSql} FROM users`;
 export const statements = {
   /** One statement for many: what a statement costs by itself is half of a read. */
   read: `SELECT group_concat(${documentSql}, char(${documentSeparator.charCodeAt(0)})) FROM users WHERE id IN (SELECT value FROM json_each(?))`,
-  byCode: `${document} WHERE code = ?`,
+  ofCode: "SELECT id FROM users WHERE code = ?",
   byWallet: `${document} WHERE wallet = ?`,
   byDevice: `${document} WHERE device = ? AND ip = ? ORDER BY id LIMIT ?`,
   referrals: `${document} WHERE referred_by = ? AND (created_at, id) < (?, ?) ORDER BY created_at DESC, id DESC LIMIT ?`,

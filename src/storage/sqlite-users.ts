@@ -49,14 +49,14 @@ export class SqliteUsers {
     return typeof found?.[0] === "string" ? found[0] : "";
   }
 
-  find(by: "byCode" | "byWallet" | "byDevice" | "referrals" | "leaderboard", given: readonly Cell[]): string {
+  find(by: "byWallet" | "byDevice" | "referrals" | "leaderboard", given: readonly Cell[]): string {
     return this.#sql[by]
       .values(...given)
       .map(([document]) => String(document))
       .join(documentSeparator);
   }
 
-  ids(by: "active" | "owed", given: readonly Cell[]): readonly number[] {
+  ids(by: "active" | "owed" | "ofCode", given: readonly Cell[]): readonly number[] {
     return this.#sql[by].values(...given).map(([id]) => Number(id));
   }
 

@@ -109,8 +109,9 @@ class SqliteUserStore implements SqliteStorage {
     return await this.#ask("reward", referees, points, at);
   }
 
-  async byReferralCode(code: string): Promise<User | undefined> {
-    return this.#users(await this.#ask("find", "byCode", [keyOf(code)]))[0];
+  async idOfCode(code: string): Promise<UserId | undefined> {
+    const [id] = await this.#ask("ids", "ofCode", [keyOf(code)]);
+    return id === undefined ? undefined : toUserId(id);
   }
 
   async byWallet(address: string): Promise<User | undefined> {

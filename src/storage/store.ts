@@ -69,7 +69,8 @@ export interface UserStore {
    * However often it is called, each referee is rewarded once. Resolves when that is durable; the answers in the same order.
    */
   reward(referees: readonly UserId[], points: number, at: number): Promise<readonly Rewarded[]>;
-  byReferralCode(code: string): Promise<User | undefined>;
+  /** Whose referral code it is; the document is not looked at. */
+  idOfCode(code: string): Promise<UserId | undefined>;
   byWallet(address: string): Promise<User | undefined>;
   /** By device and address; at most `max`. */
   byDevice(deviceFingerprint: string, ipAddress: string, max: number): Promise<readonly User[]>;

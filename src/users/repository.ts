@@ -67,9 +67,8 @@ class StoredUsers implements Repository {
     return tier.held(id) ?? (await this.#read(async () => (await tier.read([id])).get(id)));
   }
 
-  async byReferralCode(code: string): Promise<User | undefined> {
-    const id = await this.#read(() => this.#options.codes.read(code));
-    return id === undefined ? undefined : this.get(id);
+  idOfCode(code: string): Promise<UserId | undefined> {
+    return this.#read(() => this.#options.codes.read(code));
   }
 
   async change<Kind extends Operation["kind"]>(

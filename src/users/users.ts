@@ -8,7 +8,7 @@ export interface Users {
   /** As this instance knows the user; to be shown, not to be decided by. Undefined where not registered. */
   get(id: UserId): Promise<User | undefined>;
   /** Undefined where no user has this code. */
-  byReferralCode(code: string): Promise<User | undefined>;
+  idOfCode(code: string): Promise<UserId | undefined>;
   /**
    * Resolves when the operation is durable. Within a handler it takes effect once, however often its update is run, and answers each time
    * what it answered first: operations of one update must come in the same order in every run. `unregistered` alone is not

@@ -74,7 +74,7 @@ describeLive("the users in MongoDB", [own(mongodbServer)], () => {
     );
     const asked = await commandsOf(database, async () => {
       await store.read([1, 5, 9, 4_000].map(toUserId));
-      await store.byReferralCode("code7");
+      await store.idOfCode("code7");
       await store.byWallet("wallet 9");
       await store.byDevice("device 7", "192.0.2.7", 10);
       await store.referralsOf(toUserId(5_003), { max: 10 });

@@ -229,7 +229,7 @@ class UsersWorld {
           return written;
         }),
       reward: (referees, points, at) => reach(() => planted.reward(referees, points, at)),
-      byReferralCode: (code) => reach(() => planted.byReferralCode(code)),
+      idOfCode: (code) => reach(() => planted.idOfCode(code)),
       owedSince: (before, max) => reach(() => planted.owedSince(before, max)),
     });
   }

@@ -67,7 +67,7 @@ describe("every query", () => {
       "LIST SUBQUERY 1",
       "SCAN json_each VIRTUAL TABLE INDEX 1:",
     ],
-    byCode: ["SEARCH users USING INDEX users_code (code=?)"],
+    ofCode: ["SEARCH users USING COVERING INDEX users_code (code=?)"],
     byWallet: ["SEARCH users USING INDEX users_wallet (wallet=?)"],
     byDevice: ["SEARCH users USING INDEX users_device_ip (device=? AND ip=?)"],
     referrals: ["SEARCH users USING INDEX users_referrer (referred_by=? AND created_at<?)"],

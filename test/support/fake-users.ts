@@ -41,10 +41,10 @@ export class FakeUsers implements Users {
     return this.stored.get(id);
   }
 
-  async byReferralCode(code: string): Promise<User | undefined> {
+  async idOfCode(code: string): Promise<UserId | undefined> {
     await this.#reach();
     this.lookedUp.push(code);
-    return this.#all().find(({ referralCode }) => referralCode === code);
+    return this.#all().find(({ referralCode }) => referralCode === code)?.telegramId;
   }
 
   async change<Kind extends Operation["kind"]>(

@@ -55,7 +55,7 @@ test("storage that answers nothing for a minute counts no attempt, and every cha
 
 test.each<[string, (rig: UsersRig) => Promise<unknown>]>([
   ["a user", ({ repository }) => repository.get(toUserId(6))],
-  ["a code", ({ repository }) => repository.byReferralCode("abcdefgh")],
+  ["a code", ({ repository }) => repository.idOfCode("abcdefgh")],
   ["the leaderboard", ({ repository }) => repository.leaderboard()],
 ])("a handler that finds no words for storage that cannot tell %s is not at fault", async (_what, ask) => {
   const made = rig();

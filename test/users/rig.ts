@@ -74,7 +74,7 @@ export function createUsersRig(options: RigOptions = {}) {
       state.rewardsFail !== false && (state.unpayable === undefined || referees.includes(state.unpayable))
         ? Promise.reject(state.rewardsFail)
         : reach("reward", () => durable.reward(referees, points, at)),
-    byReferralCode: (code) => reach("read", () => durable.byReferralCode(code)),
+    idOfCode: (code) => reach("read", () => durable.idOfCode(code)),
     leaderboard: (max) => reach("leaderboard", () => durable.leaderboard(max)),
     owedSince: (before, max) => reach("read", () => durable.owedSince(before, max)),
   });

@@ -69,8 +69,8 @@ export function createCommands(options: CommandsOptions): ReadonlyMap<string, Co
       return { text: words.profileTooLong };
     }
     const code = codeIn(argument);
-    const referrer = code === undefined || code === "" ? undefined : await users.byReferralCode(code);
-    const referral = referrer === undefined ? {} : { referrer: referrer.telegramId };
+    const referrer = code === undefined || code === "" ? undefined : await users.idOfCode(code);
+    const referral = referrer === undefined ? {} : { referrer };
     const outcome = await change<"register">(from, { kind: "register", bot, profile, ...referral });
     const name = shownName(profile.firstName, words.nobody);
     return { text: greeting(words, name, outcome, code !== undefined), keyboard: keyboards.menu };
