@@ -2,9 +2,12 @@
  * What users cost.
  *
  *     bun run bench:users [--updates 20000] [--rounds 5] [--chats 1000] [--held 500000] [--stored 10000,1000000] [--json]
+ *     bun run bench:users --storage mongodb [--mongodb mongodb://127.0.0.1:27017]
  *
  * 1. CPU per update of a bot that reads and changes its user with each message, against the echo bot: two botfleet processes, all their threads,
  *    taking turns under the same load (500 messages in flight). SQLite with fsync.
+ *    With `--storage mongodb` on a MongoDB-compatible server of its own, or the replica set given (its database `bench` is dropped), and nothing else is
+ *    measured: what the server itself costs is not in it.
  * 2. The first tier in this process: time of a hit, memory of a user held, reads of a user that a thousand want at once.
  *
  * 3. CPU per update where the store is full of users: the first count of `--stored` against each further one (10000000 takes three minutes to fill and
@@ -23,6 +26,8 @@ import { createStorageTier } from "../src/cache/storage.ts";
 import { systemClock } from "../src/clock.ts";
 import { toUserId, type UserId } from "../src/ids.ts";
 import type { User } from "../src/users/user.ts";
+import { MongoClient } from "mongodb";
+import { spawnMongodbServer } from "../test/live/mongodb-process.ts";
 import { cpuUsOf, end, median, runLoad, start, startBotfleet, startSimulator, type Child } from "./processes.ts";
 
 const { values } = parseArgs({
@@ -32,6 +37,8 @@ const { values } = parseArgs({
     chats: { type: "string", default: "1000" },
     held: { type: "string", default: "500000" },
     stored: { type: "string", default: "10000,1000000" },
+    storage: { type: "string", default: "sqlite" },
+    mongodb: { type: "string", default: "" },
     json: { type: "boolean", default: false },
   },
 });
@@ -49,6 +56,11 @@ interface Started extends Side {
 }
 
 const usersEcho = join(import.meta.dir, "peers", "users-echo.ts");
+/** The echo bot and the one with its users. */
+const beside: readonly Side[] = [
+  { module: "echo", stored: 0 },
+  { module: usersEcho, stored: 0 },
+];
 
 async function measure(url: string, { module, stored, botId, process }: Started): Promise<number> {
   const before = cpuUsOf(process.pid);
@@ -66,7 +78,7 @@ async function measure(url: string, { module, stored, botId, process }: Started)
 }
 
 /** CPU per update of each side, µs, in their order. */
-async function compare(sides: readonly Side[]): Promise<readonly number[]> {
+async function compare(sides: readonly Side[], env: Readonly<Record<string, string>> = {}): Promise<readonly number[]> {
   const folder = mkdtempSync(join(tmpdir(), "botfleet-bench-"));
   const simulator = await startSimulator(sides.length);
   const { url, tokens, botIds } = simulator;
@@ -77,7 +89,7 @@ async function compare(sides: readonly Side[]): Promise<readonly number[]> {
       mkdirSync(dataDir);
       if (side.stored > 0) await seed(side.stored, dataDir);
       const only = { url, tokens: tokens.slice(at, at + 1) };
-      const process = startBotfleet(only, dataDir, { engine: "off" }, { module: side.module });
+      const process = startBotfleet(only, dataDir, { engine: "off" }, { module: side.module, env });
       started.push({ ...side, botId: botIds[at] ?? 0, process });
     }
     const figures = new Map<Started, number[]>(started.map((side) => [side, []]));
@@ -178,25 +190,43 @@ async function tierFigures(held: number) {
   };
 }
 
-const tier = await tierFigures(Number(values.held));
-const megabytes = (bytes: number): string => ((bytes * Number(values.held)) / 2 ** 20).toFixed(0);
-console.log(
-  `first tier: ${values.held} users held in ${megabytes(tier.bytesPerUser)} MB of heap (${tier.bytesPerUser.toFixed(0)} B each), ` +
-    `${megabytes(tier.residentBytesPerUser)} MB resident; hit p50 ${tier.hitP50Us.toFixed(2)} µs, p99 ${tier.hitP99Us.toFixed(2)} µs; ` +
-    `1,000 misses of one user: ${tier.readsOfOneUser} read`,
-);
-const [echoUs = Number.NaN, usersUs = Number.NaN] = await compare([
-  { module: "echo", stored: 0 },
-  { module: usersEcho, stored: 0 },
-]);
-console.log(`echo             ${echoUs.toFixed(1)} µs CPU per update`);
-console.log(`with its user    ${usersUs.toFixed(1)} µs CPU per update: ${(usersUs - echoUs).toFixed(1)} µs more`);
+async function onSqlite(): Promise<void> {
+  const tier = await tierFigures(Number(values.held));
+  const megabytes = (bytes: number): string => ((bytes * Number(values.held)) / 2 ** 20).toFixed(0);
+  console.log(
+    `first tier: ${values.held} users held in ${megabytes(tier.bytesPerUser)} MB of heap (${tier.bytesPerUser.toFixed(0)} B each), ` +
+      `${megabytes(tier.residentBytesPerUser)} MB resident; hit p50 ${tier.hitP50Us.toFixed(2)} µs, p99 ${tier.hitP99Us.toFixed(2)} µs; ` +
+      `1,000 misses of one user: ${tier.readsOfOneUser} read`,
+  );
+  const [echoUs = Number.NaN, usersUs = Number.NaN] = await compare(beside);
+  console.log(`echo             ${echoUs.toFixed(1)} µs CPU per update`);
+  console.log(`with its user    ${usersUs.toFixed(1)} µs CPU per update: ${(usersUs - echoUs).toFixed(1)} µs more`);
 
-const counts = values.stored.split(",").map(Number);
-const storedUs = await compare(counts.map((stored) => ({ module: usersEcho, stored })));
-const storedRatios = storedUs.map((us) => us / (storedUs[0] ?? Number.NaN));
-for (const [at, count] of counts.entries()) {
-  const [us, ratio] = [storedUs[at]?.toFixed(1), storedRatios[at]?.toFixed(2)];
-  console.log(`${count} users stored: ${us} µs CPU per update, ratio ${ratio}`);
+  const counts = values.stored.split(",").map(Number);
+  const storedUs = await compare(counts.map((stored) => ({ module: usersEcho, stored })));
+  const storedRatios = storedUs.map((us) => us / (storedUs[0] ?? Number.NaN));
+  for (const [at, count] of counts.entries()) {
+    const [us, ratio] = [storedUs[at]?.toFixed(1), storedRatios[at]?.toFixed(2)];
+    console.log(`${count} users stored: ${us} µs CPU per update, ratio ${ratio}`);
+  }
+  if (values.json) console.log(JSON.stringify({ ratio: usersUs / echoUs, echoUs, usersUs, storedRatios, ...tier }));
 }
-if (values.json) console.log(JSON.stringify({ ratio: usersUs / echoUs, echoUs, usersUs, storedRatios, ...tier }));
+
+/** Beside the echo bot, on a server of its own or the one given. */
+async function onMongodb(): Promise<void> {
+  await using server = values.mongodb === "" ? await spawnMongodbServer() : undefined;
+  const uri = server?.url ?? values.mongodb;
+  const env = { MONGODB_URI: uri, MONGODB_DATABASE: "bench" };
+  const client = new MongoClient(uri);
+  try {
+    const [echoUs = Number.NaN, usersUs = Number.NaN] = await compare(beside, env);
+    console.log(`echo             ${echoUs.toFixed(1)} µs CPU per update`);
+    console.log(`with its user    ${usersUs.toFixed(1)} µs CPU per update: ${(usersUs - echoUs).toFixed(1)} µs more`);
+    if (values.json) console.log(JSON.stringify({ ratio: usersUs / echoUs, echoUs, usersUs }));
+  } finally {
+    await client.db("bench").dropDatabase();
+    await client.close();
+  }
+}
+
+await (values.storage === "mongodb" ? onMongodb() : onSqlite());

@@ -7,7 +7,8 @@ import {
   type MongodbStorage,
   type MongodbUserStoreOptions,
 } from "../../src/storage/mongodb.ts";
-import { type MongodbServer, startMongodbServer } from "./mongodb-server.ts";
+import type { MongodbServer } from "./mongodb-process.ts";
+import { startMongodbServer } from "./mongodb-server.ts";
 import { mongodbServer } from "./programs.ts";
 
 /** As in production, but a lost store looks for itself soon, and statistics are never old. */
