@@ -214,7 +214,7 @@ async function onSqlite(): Promise<void> {
 
 /** Beside the echo bot, on a server of its own or the one given. */
 async function onMongodb(): Promise<void> {
-  await using server = values.mongodb === "" ? await spawnMongodbServer() : undefined;
+  await using server = values.mongodb === "" ? await spawnMongodbServer({ isDurable: false }) : undefined;
   const uri = server?.url ?? values.mongodb;
   const env = { MONGODB_URI: uri, MONGODB_DATABASE: "bench" };
   const client = new MongoClient(uri);
