@@ -226,14 +226,19 @@ function append(durable: MemoryDurable, write: AppendWrite, now: number, runs: R
     const seq = insert(durable, { bot, updateId, lane, receivedAt, body, sends: undefined });
     firsts[partitionOfSeq(seq, durable.partitions)] ??= seq;
   });
-  const letters = [...durable.letters.values()].filter((letter) => letter.bot === bot && letter.updateId === undefined);
-  const unseen = write.malformed.filter((one) => !letters.some((letter) => letter.body === one.body));
-  for (const one of unseen) {
-    const { lane, body, error } = one;
+  const bodies = new Set<string>();
+  for (const letter of durable.letters.values()) {
+    if (letter.bot === bot && letter.updateId === undefined) bodies.add(letter.body);
+  }
+  let buried = 0;
+  for (const { lane, body, error } of write.malformed) {
+    if (bodies.has(body)) continue;
+    bodies.add(body);
+    buried++;
     const kept = { updateId: undefined, attempts: 0, sends: "[]", effectsUnknown: false };
     bury(durable, { bot, lane, body, error, receivedAt, diedAt: now, ...kept });
   }
-  return { firsts, known, buried: unseen.length };
+  return { firsts, known, buried };
 }
 
 function countByBot(rows: Iterable<{ readonly bot: BotId }>): ReadonlyMap<BotId, number> {
