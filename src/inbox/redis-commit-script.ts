@@ -14,7 +14,8 @@ import { common } from "./redis-common-script.ts";
  *
  * Answers `late` where a later group of the writer was written already; else `ok`, the fenced partitions, {partition, settled below},
  * for each append {status, detail, {partition, first seq}}, for each letter {kind, seq}. Status: `stored` with the count of what was
- * buried · `fenced` · `full` · `conflict` with the runs as they are.
+ * buried · `fenced` · `full` · `conflict` where the runs are others, and for what the same bot appends
+ * behind that.
  */
 export const commitScript = `${common}
 local writer, number, now, partitions, channel = arg(), num(), arg(), num(), arg()
@@ -80,7 +81,7 @@ local letters = {}
 for i = 1, num() do
   local kind, id, again, k = arg(), arg(), arg(), arg()
   local letter = redis.call('XRANGE', key('letters'), id .. '-0', id .. '-0')[1]
-  if not letter then
+  if not letter or (kind == 'retry' and k == '') then
     letters[i] = {'absent', ''}
   else
     local meta, sends, unknown, body = letter[2][2], letter[2][10], letter[2][12], letter[2][14]
@@ -107,7 +108,7 @@ for i = 1, num() do
   end
 end
 
-local appends = {}
+local appends, conflicted = {}, {}
 for i = 1, num() do
   local bot, token, expected, updated = arg(), arg(), arg(), arg()
   local entries = num()
@@ -119,8 +120,9 @@ for i = 1, num() do
     appends[i] = {'fenced', '', {}}
   elseif isFull then
     appends[i] = {'full', '', {}}
-  elseif known and known ~= expected then
-    appends[i] = {'conflict', known, {}}
+  elseif conflicted[bot] or known and known ~= expected then
+    conflicted[bot] = true
+    appends[i] = {'conflict', '', {}}
   else
     local counts, nextSeq, firsts = {}, {}, {}
     for j = from + 1, from + 3 * entries, 3 do

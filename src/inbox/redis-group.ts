@@ -138,8 +138,7 @@ export function readMark(mark: string | undefined, isSuspect: boolean): Marked {
 
 export type AppendAnswer =
   | { readonly status: "stored"; readonly buried: number; readonly firsts: readonly (Seq | undefined)[] }
-  | { readonly status: "fenced" | "full" }
-  | { readonly status: "conflict"; readonly runs: string };
+  | { readonly status: "fenced" | "full" | "conflict" };
 
 export interface CommitAnswer {
   readonly fenced: readonly number[];
@@ -164,8 +163,7 @@ export function readAnswer(answer: unknown): CommitAnswer {
     settledBelow: seqsByPartition(below),
     letters,
     appends: appends.map(([end, detail, firsts]): AppendAnswer => {
-      if (end === "conflict") return { status: end, runs: detail };
-      if (end === "fenced" || end === "full") return { status: end };
+      if (end === "conflict" || end === "fenced" || end === "full") return { status: end };
       return { status: "stored", buried: Number(detail), firsts: seqsByPartition(firsts) };
     }),
   };

@@ -102,7 +102,7 @@ export class RedisReads {
       suspectUpTo: Number(suspects[0] ?? Number.NEGATIVE_INFINITY),
     };
     const entries = rows.map((row) => entryOf(row, marked));
-    const highest = entries.at(-1)?.seq ?? toSeq(0);
+    const highest = entries.at(-1)?.seq ?? toSeq(last);
     const [first] = oldest;
     return {
       entries,

@@ -91,7 +91,7 @@ export async function createRedisInbox(options: RedisInboxOptions): Promise<Inbo
   return createInbox({ ...options, store, partitions: store.partitions, freeBytes: () => server.freeBytes() });
 }
 
-interface IoredisOptions {
+export interface IoredisOptions {
   readonly url: string;
   readonly limits: RedisServerLimits;
   readonly clock: Clock;
@@ -100,7 +100,7 @@ interface IoredisOptions {
   readonly onUsable: () => void;
 }
 
-class IoredisServer implements RedisServer {
+export class IoredisServer implements RedisServer {
   readonly #options: IoredisOptions;
   #calls: Redis | undefined;
   #listening: Redis | undefined;
