@@ -81,7 +81,6 @@ return 'ok'
 /** ARGV: writer, then for each partition its number and token: those that are still open for the writer have ended cleanly. */
 const closeScript = `${common}
 local writer = arg()
-redis.call('DEL', key('w:' .. writer))
 while at < #ARGV do
   local k, token = arg(), arg()
   local isOurs = (redis.call('HGET', key('claims'), 'p' .. k) or '') == token

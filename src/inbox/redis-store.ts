@@ -260,9 +260,15 @@ export class RedisStore implements InboxStore {
 
   /** What was settled lately, once more: the server may have lost it, and an entry that came back would be handled again. */
   async #rewrite(run: RunScript): Promise<void> {
-    for (const written of this.#written) {
+    for (const alike of Map.groupBy(this.#written, ({ tokens }) => JSON.stringify(tokens)).values()) {
+      const parts: GroupParts = {
+        tokens: alike[0]?.tokens ?? [],
+        marks: [],
+        done: alike.flatMap(({ done }) => done),
+        deaths: alike.flatMap(({ deaths }) => deaths),
+      };
       const head = [this.#options.writer, ++this.#number, this.#options.clock.now(), this.#partitions, this.#channel];
-      await run(scripts.commit, [base], [...head, ...argumentsOf(written, [], [], this.#partitions)]);
+      await run(scripts.commit, [base], [...head, ...argumentsOf(parts, [], [], this.#partitions)]);
     }
   }
 

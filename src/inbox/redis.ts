@@ -181,9 +181,11 @@ export class IoredisServer implements RedisServer {
 
   async #prepare(redis: Redis): Promise<void> {
     if (this.#events === undefined) return;
+    const generation = this.#generation;
     try {
       await this.#events.prepare(runOn(redis));
-      if (redis.status !== "ready") return;
+      // Else that connection is gone; the one that came after it is prepared on its own.
+      if (generation !== this.#generation) return;
       this.#isPrepared = true;
       this.#options.onUsable();
     } catch (error) {
@@ -192,7 +194,8 @@ export class IoredisServer implements RedisServer {
       if (fault !== undefined && fault.code !== "unavailable") this.#options.onFailed(fault);
       const { clock, limits } = this.#options;
       this.#timer?.cancel();
-      this.#timer = clock.setTimer(() => redis.status === "ready" && void this.#prepare(redis), limits.retryCapMs);
+      if (generation !== this.#generation) return;
+      this.#timer = clock.setTimer(() => void this.#prepare(redis), limits.retryCapMs);
     }
   }
 
