@@ -1,15 +1,12 @@
 /** The store in Redis does what the store in memory does: what the simulation shows of that one holds for Redis only as far as this does. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
-import { systemClock } from "../../src/clock.ts";
 import { createMemoryStore, emptyDurable } from "../../src/inbox/memory.ts";
-import { IoredisServer } from "../../src/inbox/redis.ts";
-import { RedisStore } from "../../src/inbox/redis-store.ts";
 import type { Committed, Group, InboxStore, StoredEntry } from "../../src/inbox/store.ts";
 import { toBotId, toLaneKey, toSeq } from "../../src/ids.ts";
 import { describeLive } from "./live.ts";
 import { own, redisServer } from "./programs.ts";
-import { newWriter, redisInboxLimits } from "./redis-inbox-rig.ts";
+import { openRedisStore, redisInboxLimits } from "./redis-inbox-rig.ts";
 import { LiveRedis } from "./redis-server.ts";
 
 setDefaultTimeout(60_000);
@@ -128,31 +125,11 @@ describeLive("the inbox in Redis and its model", [own(redisServer)], () => {
   });
   afterAll(() => redis.stop());
 
-  async function openStore(): Promise<RedisStore> {
-    const opened = Promise.withResolvers<void>();
-    const { url } = redis;
-    const [onFailed, onUsable] = [opened.reject, opened.resolve];
-    const server = new IoredisServer({ url, limits, clock: systemClock, onFailed, onUsable });
-    const store = new RedisStore({
-      server,
-      writer: newWriter(),
-      database: "0",
-      partitions,
-      clock: systemClock,
-      limits,
-      deduplicate: true,
-      onPrepared: async () => {},
-      waitsForDisk: () => false,
-    });
-    await opened.promise;
-    return store;
-  }
-
   test("answer the same and hold the same, whatever is written", async () => {
     let [stored, died, retried] = [0, 0, 0];
     const property = fc.asyncProperty(fc.array(group, { minLength: 1, maxLength: 12 }), async (groups) => {
       await redis.command("FLUSHALL");
-      const store = await openStore();
+      const store = (await openRedisStore(redis.url, { partitions, limits })).store;
       const model = createMemoryStore({ durable: emptyDurable(partitions), limits, deduplicate: true, now: 1 });
       let now = 1_000;
       for (const parts of groups) {

@@ -1,7 +1,8 @@
 /** Inboxes over a Redis of the test's own. */
 import { systemClock } from "../../src/clock.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
-import { createRedisInbox, type RedisInboxOptions } from "../../src/inbox/redis.ts";
+import { createRedisInbox, IoredisServer, type RedisInboxOptions } from "../../src/inbox/redis.ts";
+import { RedisStore, type RedisStoreOptions } from "../../src/inbox/redis-store.ts";
 import { inboxLimits } from "../inbox/limits.ts";
 
 export const redisInboxLimits = {
@@ -36,4 +37,29 @@ export function openRedisInbox(url: string, options: Partial<RedisInboxOptions> 
 
 export function newWriter(): string {
   return crypto.randomUUID().replaceAll("-", "").slice(0, 16);
+}
+
+/** The store alone, without the front: for what that never asks. */
+export async function openRedisStore(
+  url: string,
+  options: Partial<RedisStoreOptions> = {},
+): Promise<{ store: RedisStore; server: IoredisServer }> {
+  const opened = Promise.withResolvers<void>();
+  const limits = { ...redisInboxLimits, ...options.limits };
+  const [onFailed, onUsable] = [opened.reject, opened.resolve];
+  const server = new IoredisServer({ url, limits, clock: systemClock, onFailed, onUsable });
+  const store = new RedisStore({
+    server,
+    writer: newWriter(),
+    database: "0",
+    partitions: 1,
+    clock: systemClock,
+    deduplicate: true,
+    onPrepared: async () => {},
+    waitsForDisk: () => false,
+    ...options,
+    limits,
+  });
+  await opened.promise;
+  return { store, server };
 }
