@@ -1,6 +1,7 @@
 /**
  * CPU of the process per update (event loop and worker together) for append, hand-over and settle, in memory, in SQLite, and in Redis where
- * redis-server is installed (started here with `appendfsync always`; its own CPU is given apart):
+ * redis-server is installed (started here with `appendfsync always`; its own CPU is given apart; `redis apart`: one inbox appends,
+ * another one hands out and settles, as where the poller is on another instance; the CPU is that of both):
  *
  *     bun bench/inbox.ts [--updates 200000] [--bots 8] [--batch 50] [--partitions 1] [--json]
  *
@@ -49,9 +50,11 @@ const onFlushed = (writes: number): void => {
   groups.writes += writes;
 };
 
-async function measure(inbox: Inbox, serverSeconds?: () => Promise<number>): Promise<Measured> {
+async function measure(inbox: Inbox, serverSeconds?: () => Promise<number>, reader = inbox): Promise<Measured> {
   const opened = await Promise.all(
-    Array.from({ length: inbox.partitions }, (_, partition) => inbox.open({ partition, token: "", valid: () => true })),
+    Array.from({ length: reader.partitions }, (_, partition) =>
+      reader.open({ partition, token: "", valid: () => true }),
+    ),
   );
   const perBot = Math.floor(updates / bots / batch) * batch;
   const warmUp = Math.min(perBot, 10 * batch);
@@ -65,7 +68,8 @@ async function measure(inbox: Inbox, serverSeconds?: () => Promise<number>): Pro
   const { user, system } = process.cpuUsage(cpu);
   const wallMicros = (performance.now() - startedAt) * 1_000;
   const serverMicros = serverSeconds === undefined ? 0 : ((await serverSeconds()) - serverBefore) * 1_000_000;
-  await inbox.stop();
+  await reader.stop();
+  if (reader !== inbox) await inbox.stop();
   const count = perBot * bots;
   return {
     cpuMicros: (user + system) / count,
@@ -147,7 +151,7 @@ async function inFolder<T>(work: (folder: string) => Promise<T>): Promise<T> {
   }
 }
 
-async function measureRedis(): Promise<Measured> {
+async function measureRedis(isApart: boolean): Promise<Measured> {
   const redis = await LiveRedis.start(["--appendonly", "yes", "--appendfsync", "always"]);
   const serverSeconds = async (): Promise<number> => {
     const info = String(await redis.command("INFO", "cpu"));
@@ -155,15 +159,17 @@ async function measureRedis(): Promise<Measured> {
     return number("used_cpu_user") + number("used_cpu_sys");
   };
   try {
-    const inbox = await createRedisInbox({
-      ...common,
-      limits: { ...inboxLimits, ...limits.redisInbox },
-      url: redis.url,
-      partitions: Number(values.partitions),
-      writer: "bench",
-      allowLoss: false,
-    });
-    return await measure(inbox, serverSeconds);
+    const open = (writer: string): Promise<Inbox> =>
+      createRedisInbox({
+        ...common,
+        limits: { ...inboxLimits, ...limits.redisInbox },
+        url: redis.url,
+        partitions: Number(values.partitions),
+        writer,
+        allowLoss: false,
+      });
+    const inbox = await open("one");
+    return await measure(inbox, serverSeconds, isApart ? await open("other") : inbox);
   } finally {
     await redis.stop();
   }
@@ -174,8 +180,10 @@ const results: Record<string, Measured> = {
   sqlite: await inFolder(async (dataDir) => measure(await createSqliteInbox({ ...common, dataDir }))),
 };
 const missingRedis = missing(own(redisServer));
-if (missingRedis === undefined) results["redis"] = await measureRedis();
-else console.error(`without Redis: ${missingRedis}`);
+if (missingRedis === undefined) {
+  results["redis"] = await measureRedis(false);
+  results["redis apart"] = await measureRedis(true);
+} else console.error(`without Redis: ${missingRedis}`);
 if (values.json) console.log(JSON.stringify(results));
 else for (const [name, result] of Object.entries(results)) console.log(name, rounded(result));
 
