@@ -1,4 +1,4 @@
-/** Looks at the free disk space, so that polling stops while there is still room to settle what is in work. */
+/** Looks at the free space of the disk (or of what holds the inbox instead), so that polling stops while there is still room to settle what is in work. */
 import type { Clock, Timer } from "../clock.ts";
 import type { Log } from "../log.ts";
 
@@ -9,6 +9,8 @@ export interface DiskLimits {
 
 export interface DiskWatchOptions {
   readonly freeBytes: () => Promise<number>;
+  /** What it is the space of, for an operator. */
+  readonly place: string;
   readonly clock: Clock;
   readonly limits: DiskLimits;
   /** `isFull()` answers differently from now on. */
@@ -40,7 +42,7 @@ export class DiskWatch {
 
   /** Looks now. Never rejects. */
   async check(): Promise<void> {
-    const { freeBytes, limits, log, onChange } = this.#options;
+    const { freeBytes, place, limits, log, onChange } = this.#options;
     try {
       const free = await freeBytes();
       this.#isUnknown = false;
@@ -48,11 +50,11 @@ export class DiskWatch {
       if (isFull === this.#isFull || this.#isStopped) return;
       this.#isFull = isFull;
       const fields = { freeBytes: free, reserveBytes: limits.diskReserveBytes };
-      if (isFull) log?.error("the disk is full up to the reserve: polling stops until there is room", fields);
-      else log?.info("the disk has room again", fields);
+      if (isFull) log?.error(`${place} is full up to the reserve: polling stops until there is room`, fields);
+      else log?.info(`${place} has room again`, fields);
       onChange();
     } catch (error) {
-      if (!this.#isUnknown) log?.warn("the free disk space cannot be read", { error });
+      if (!this.#isUnknown) log?.warn(`how much room ${place} has cannot be read`, { error });
       this.#isUnknown = true;
     }
   }

@@ -21,6 +21,8 @@ export interface FrontOptions {
   readonly log?: Pick<Log, "info" | "warn" | "error">;
   /** Free bytes where the store lives; absent: never `full`. */
   readonly freeBytes?: () => Promise<number>;
+  /** What that is the space of, for an operator; default `the disk`. */
+  readonly place?: string;
   /** The store is lost for good: end the process with exit 1, a new one recovers. */
   readonly onBroken?: (reason: unknown) => void;
   /** `writes` became durable together in `ms`. */
@@ -44,7 +46,7 @@ class Front implements Inbox {
   #stopped: Promise<void> | undefined;
 
   constructor(options: FrontOptions) {
-    const { store, clock, limits, freeBytes, log, partitions = 1 } = options;
+    const { store, clock, limits, freeBytes, place = "the disk", log, partitions = 1 } = options;
     this.#options = options;
     this.partitions = partitions;
     this.#commits = new GroupCommit({
@@ -69,7 +71,7 @@ class Front implements Inbox {
     });
     if (freeBytes !== undefined) {
       const onChange = (): void => this.#refreshState();
-      this.#disk = new DiskWatch({ freeBytes, clock, limits, onChange, ...(log === undefined ? {} : { log }) });
+      this.#disk = new DiskWatch({ freeBytes, place, clock, limits, onChange, ...(log === undefined ? {} : { log }) });
     }
     void store.broken?.then((reason) => this.#break(reason)); // Never rejects, by contract.
     store.watch?.({

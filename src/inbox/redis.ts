@@ -11,7 +11,7 @@ import { configCommands, configOf, freeBytesOf, judgeSettings, type RedisJudgeme
 import { RedisStore, type RedisStoreLimits } from "./redis-store.ts";
 import type { Argument, RedisServer, RunScript, ServerEvents } from "./redis-server.ts";
 
-export interface RedisInboxOptions extends Omit<FrontOptions, "store" | "partitions" | "freeBytes"> {
+export interface RedisInboxOptions extends Omit<FrontOptions, "store" | "partitions" | "freeBytes" | "place"> {
   readonly url: string;
   /** Of a Redis that has no inbox yet; one that has keeps its own number. */
   readonly partitions: number;
@@ -88,7 +88,8 @@ export async function createRedisInbox(options: RedisInboxOptions): Promise<Inbo
   } finally {
     signal?.removeEventListener("abort", onAbort);
   }
-  return createInbox({ ...options, store, partitions: store.partitions, freeBytes: () => server.freeBytes() });
+  const freeBytes = (): Promise<number> => server.freeBytes();
+  return createInbox({ ...options, store, partitions: store.partitions, freeBytes, place: "the memory of Redis" });
 }
 
 export interface IoredisOptions {

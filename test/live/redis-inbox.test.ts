@@ -251,13 +251,16 @@ describeLive("the inbox over Redis", [own(redisServer)], () => {
 
   test("a full Redis refuses appends and goes on settling, until there is room", async () => {
     const redis = await startRedis([...always, "--maxmemory", "30mb"]);
-    const inbox = await openOver(redis);
+    const lines: string[] = [];
+    const say = (text: string): void => void lines.push(text);
+    const inbox = await openOver(redis, { log: { info: say, warn: say, error: say } });
     const partition = await inbox.open(partitionClaim());
     await inbox.append(botClaim(), messages(1, 50));
     const entries = await take(partition, 50);
     await redis.command("CONFIG", "SET", "maxmemory", "1mb");
     expect(await codeOf(inbox.append(botClaim(), [message(51)]))).toBe("inbox_refused");
     await until(() => inbox.state() === "full");
+    expect(lines).toEqual(["the memory of Redis is full up to the reserve: polling stops until there is room"]);
     const [first, second, ...others] = entries.map(({ seq }) => seq);
     await partition.mark([{ seq: second ?? toSeq(0), attempts: 1, started: true }]);
     await partition.settle(first ?? toSeq(0), death);
