@@ -10,7 +10,7 @@ import {
 } from "mongodb";
 import { backoffMs, type Clock, type Random, sleep } from "../clock.ts";
 import { Fault } from "../faults.ts";
-import { isTransient, isUnknownCommit, isUnreadableUri, messageOf } from "./mongodb-errors.ts";
+import { isTransient, isUnknownCommit, messageOf } from "./mongodb-errors.ts";
 import type { Compressor } from "./mongodb-compressors.ts";
 import type { PoolCounts } from "./mongodb-watch.ts";
 
@@ -250,13 +250,14 @@ function clientOf({ uri, pool, compressors, zlibLevel, limits }: MongoOptions): 
     zlibCompressionLevel: zlibLevel as NonNullable<MongoClientOptions["zlibCompressionLevel"]>,
     readPreference: "primaryPreferred",
     readConcern: { level: "local" },
+    // By default an absent value is stored as null, which no user has.
+    ignoreUndefined: true,
     // Of statistics; users are written with a majority, each command says so.
     writeConcern: { w: 1 },
   };
   try {
     return new MongoClient(uri, options);
   } catch (error) {
-    if (!isUnreadableUri(error)) throw error;
     const message = `MONGODB_URI: cannot be read: ${withoutCredentials(messageOf(error), uri)}; correct it`;
     throw new Fault("settings_invalid", message);
   }

@@ -2,7 +2,6 @@
 import {
   MongoError,
   MongoNetworkError,
-  MongoParseError,
   MongoServerError,
   MongoServerSelectionError,
   MongoWriteConcernError,
@@ -70,11 +69,6 @@ export function troubleOf(error: unknown): Trouble | undefined {
 /** Of what the server has answered; undefined where it has not. */
 export function codeOf(error: unknown): number | undefined {
   return error instanceof MongoError && typeof error.code === "number" ? error.code : undefined;
-}
-
-/** Whether the URI could not be understood: by its options, which botfleet does not read itself. */
-export function isUnreadableUri(error: unknown): boolean {
-  return error instanceof MongoParseError || (error instanceof MongoError && error.name === "MongoAPIError");
 }
 
 /** Whether a transaction that ended with it may be begun again from its start. */

@@ -128,6 +128,7 @@ describeLive("botfleet with its users in MongoDB", [own(mongodbServer)], () => {
       [uri(password, "others?authSource=admin"), "has not the rights for the database others"],
       [`mongodb://127.0.0.1:${server.port}/hers`, "has not the rights for the database hers"],
       [uri(password, "hers?authSource=admin&nonsense=1"), "cannot be read"],
+      [`mongodb://127.0.0.1:${server.port}/hers?authMechanism=SCRAM-SHA-256`, "cannot be read"],
     ] as const) {
       const botfleet = stage.spawn({ MONGODB_URI: address });
       expect([words, await botfleet.exited]).toEqual([words, 78]);
