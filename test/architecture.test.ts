@@ -143,7 +143,19 @@ const parts: Readonly<Record<string, Part>> = {
   },
   cli: {
     files: ["src/cli/*.ts"],
-    uses: [...ground, "signals", "simulator", "ops", "config", "inbox port", "inbox", "domain", "storage", "telegram"],
+    uses: [
+      ...ground,
+      "signals",
+      "simulator",
+      "ops",
+      "config",
+      "inbox port",
+      "inbox",
+      "domain",
+      "storage port",
+      "storage",
+      "telegram",
+    ],
   },
 };
 
