@@ -133,7 +133,7 @@ describeLive("botfleet with a cache in Redis", [own(redisServer)], () => {
       botfleet.killGroup("SIGKILL");
       await botfleet.exited;
       await stage.spawn(env).started;
-      await until(async () => Bun.deepEquals(sendersIn(await registry()), sendersIn(before)) === false);
+      await until(async () => !Bun.deepEquals(sendersIn(await registry()), sendersIn(before)));
       const after = await registry();
       expect([sendersIn(before).length, sendersIn(after).length]).toEqual([1, 1]);
       expect(after["g"]).not.toBe(before["g"]);
