@@ -163,6 +163,7 @@ function attempt(signal: AbortSignal): Attempt {
     number: 0,
     receivedAt: 0,
     revoked: false,
+    isOver: false,
     signal,
     waitSignal: signal,
     effect: (run) => run(),

@@ -85,6 +85,11 @@ export const limits = {
     pastCheckAt: 4,
     /** Updates remembered with a session that may come again, each with what was there before it; beyond it further ones wait. */
     pastMax: 16,
+    /**
+     * Time after which an update of another instance's inbox counts as settled, ms: longer than a bot is moved to another instance for while its own is
+     * repaired. Instances that never come back would otherwise fill `pastMax`.
+     */
+    othersMaxMs: 24 * 3_600_000,
     /** First and longest wait after another write was first, outside of any update, ms. */
     conflictFirstMs: 2,
     conflictCapMs: 200,

@@ -63,6 +63,7 @@ export class AttemptRun implements Attempt {
   readonly signal: AbortSignal;
   readonly waitSignal: AbortSignal;
   revoked = false;
+  isOver = false;
   /** The lane whose slot it holds; the pipeline's. */
   holder: Lane | undefined;
   /** Monotonic ms at which it began, moved on by the time it spent paused. */
@@ -82,7 +83,6 @@ export class AttemptRun implements Attempt {
   /** With what the first call ended that met an outage. */
   private outage: unknown;
   private onOver: ((end: AttemptEnd) => void) | undefined;
-  private isOver = false;
 
   constructor({ bot, seq, lane, number, mayRepeat }: AttemptOf, body: Body, startedAt: number, rules: AttemptRules) {
     this.bot = bot;

@@ -23,6 +23,8 @@ export interface Attempt {
   readonly mayRepeat: boolean;
   /** True from the deadline (or a shutdown) on. */
   readonly revoked: boolean;
+  /** It has ended: what its handler still does where that is not revoked (a timer of the bot's own) belongs to no update. */
+  readonly isOver: boolean;
   /**
    * Runs one effect. Rejects with `attempt_revoked` before it starts, and also after it ended where the attempt was revoked meanwhile
    * (its result is still remembered). The lane does not go on before every effect begun has ended, so `run` must end by itself.

@@ -99,6 +99,7 @@ function openSessions(options: OpenUsersOptions, store: SessionStore, tier: Tier
     tier,
     scope,
     settled: settledOf(options),
+    isOwn: (number) => number === options.partitionName,
     clock,
     random,
     limits: { ...limits.sessions, groupMaxSessions: batches.writes ? batches.writesMax : 1 },

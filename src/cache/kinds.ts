@@ -23,7 +23,7 @@ export function usersKind(check: UserCheck): Kind<UserId, User> {
 
 const sessionPrefix = "s:";
 
-/** `[key, version, value, [lane, partition, seq, before][]]`, null for what there is not. */
+/** `[key, version, value, [lane, partition, seq, before, at, followed][]]`, null for what there is not, `followed` 1 or 0. */
 export const sessionsKind: Kind<string, Session> = {
   // As JSON first, which writes lone surrogates in ASCII: `encodeURIComponent` refuses them.
   keyOf: (key) => sessionPrefix + encodeURIComponent(JSON.stringify(key)),
@@ -44,7 +44,14 @@ export const sessionsKind: Kind<string, Session> = {
         key,
         version,
         value ?? null,
-        past.map(({ lane, partition, seq, before }) => [lane, partition, seq, before ?? null]),
+        past.map(({ lane, partition, seq, before, at, isFollowed = false }) => [
+          lane,
+          partition,
+          seq,
+          before ?? null,
+          at,
+          Number(isFollowed),
+        ]),
       ]),
     ),
   documentIn(row) {
@@ -59,10 +66,11 @@ export const sessionsKind: Kind<string, Session> = {
 
 function pastValueIn(cells: unknown): PastValue | undefined {
   if (!Array.isArray(cells)) return undefined;
-  const [lane, partition, seq, before] = cells as readonly unknown[];
+  const [lane, partition, seq, before, at, followed] = cells as readonly unknown[];
   if (typeof lane !== "string" && typeof lane !== "number") return undefined;
-  if (!isCount(partition) || !isCount(seq) || !isText(before)) return undefined;
-  return { lane: toLaneKey(lane), partition, seq: toSeq(seq), before: before ?? undefined };
+  if (!isCount(partition) || !isCount(seq) || !isText(before) || !isCount(at)) return undefined;
+  const value = { lane: toLaneKey(lane), partition, seq: toSeq(seq), before: before ?? undefined, at };
+  return followed === 1 ? { ...value, isFollowed: true } : value;
 }
 
 function isCount(value: unknown): value is number {

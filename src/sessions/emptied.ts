@@ -1,9 +1,8 @@
 /** Takes deleted sessions away once the updates that wrote them are settled: until then a replay may ask what was there before. */
-import type { Settled } from "../attempts.ts";
 import type { Tier } from "../cache/tier.ts";
 import type { Clock, Timer } from "../clock.ts";
 import type { Log } from "../log.ts";
-import type { Session, SessionStore } from "../storage/session-store.ts";
+import type { PastValue, Session, SessionStore } from "../storage/session-store.ts";
 
 export interface EmptiedLimits {
   /** How often deleted sessions are looked for, ms. */
@@ -15,7 +14,7 @@ export interface EmptiedLimits {
 export interface EmptiedOptions {
   readonly store: Pick<SessionStore, "emptied" | "removeSessions">;
   readonly tier: Pick<Tier<string, Session>, "forget">;
-  readonly settled: Pick<Settled, "below">;
+  readonly mayComeAgain: (one: PastValue) => boolean;
   readonly clock: Clock;
   readonly limits: EmptiedLimits;
   readonly log: Pick<Log, "debug">;
@@ -54,11 +53,11 @@ export class Emptied {
   }
 
   async #drop(): Promise<void> {
-    const { store, tier, settled, limits } = this.#options;
+    const { store, tier, mayComeAgain, limits } = this.#options;
     let found: readonly Session[] = [];
     do {
       found = await store.emptied(found.at(-1)?.key, limits.sweepMaxSessions);
-      const done = found.filter(({ past }) => past.every(({ partition, seq }) => seq < settled.below(partition)));
+      const done = found.filter(({ past }) => !past.some(mayComeAgain));
       await store.removeSessions(done);
       tier.forget(done.map(({ key }) => key));
     } while (found.length === limits.sweepMaxSessions && !this.#isStopping);

@@ -13,21 +13,31 @@
  *     the attempt is given up at its deadline    what is on its way belongs to the update: its next attempt reads what was before
  *     two writes of one session at a time        they go one after the other
  *     deleted, then the process dies             the empty session stands until its updates are settled
+ *     an update of another instance's inbox      what it wrote is told apart from it for `othersMaxMs`: nobody here knows when it is settled, if ever
+ *     the inbox is lost, and numbers anew        what an earlier one left of "later" updates of the lane is settled, as its own never are: left out
  *     too many updates that may come again       those that are settled are dropped by asking; if that is not enough, the update waits (`unavailable`)
  *     a tier holds an old one                    its write conflicts, and it is read again from storage
  */
 import DataLoader from "dataloader";
-import type { Attempt, AttemptScope, Settled } from "../attempts.ts";
+import type { Attempt, AttemptScope } from "../attempts.ts";
 import type { Tier } from "../cache/tier.ts";
-import { backoffMs, type Random, sleep } from "../clock.ts";
-import { Fault } from "../faults.ts";
+import { backoffMs, type Clock, type Random, sleep } from "../clock.ts";
+import { Fault, faultOf } from "../faults.ts";
 import type { BotId } from "../ids.ts";
-import type { Session, SessionEntry, SessionStore, SessionWrite, SessionWritten } from "../storage/session-store.ts";
+import type {
+  PastValue,
+  Session,
+  SessionEntry,
+  SessionStore,
+  SessionWrite,
+  SessionWritten,
+} from "../storage/session-store.ts";
 import { Emptied, type EmptiedLimits, type EmptiedOptions } from "./emptied.ts";
 import type { SessionStorage } from "./port.ts";
+import { Replays, type ReplaysLimits, type ReplaysOptions } from "./replays.ts";
 import { valueFor, withValue } from "./versions.ts";
 
-export interface SessionLimits extends EmptiedLimits {
+export interface SessionLimits extends EmptiedLimits, ReplaysLimits {
   /** Longest time a write waits for others to be written with it, ms. */
   readonly groupMaxMs: number;
   /** Sessions in one write. */
@@ -45,11 +55,11 @@ export interface SessionLimits extends EmptiedLimits {
   readonly conflictCapMs: number;
 }
 
-export interface SessionsOptions extends EmptiedOptions {
+export interface SessionsOptions extends Omit<EmptiedOptions, "mayComeAgain">, ReplaysOptions {
+  readonly clock: Clock;
   readonly store: Pick<SessionStore, "writeSessions" | "emptied" | "removeSessions">;
   readonly tier: Tier<string, Session>;
   readonly scope: AttemptScope;
-  readonly settled: Settled;
   readonly random: Random;
   readonly limits: SessionLimits;
   /** Unique to each write in the whole fleet. */
@@ -85,12 +95,14 @@ class StoredSessions implements Sessions {
   readonly #seen = new WeakMap<Attempt, Map<string, Seen>>();
   /** The last write of each key that is on its way. */
   readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #replays: Replays;
   readonly #emptied: Emptied;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
     const { clock, limits } = options;
-    this.#emptied = new Emptied(options);
+    this.#replays = new Replays(options);
+    this.#emptied = new Emptied({ ...options, mayComeAgain: this.#replays.mayComeAgain });
     this.#writes = new DataLoader((writes) => this.#writeAll(writes), {
       cache: false,
       maxBatchSize: limits.groupMaxSessions,
@@ -123,16 +135,23 @@ class StoredSessions implements Sessions {
   }
 
   async #read(key: string): Promise<string | undefined> {
-    const attempt = this.#options.scope.current();
+    const attempt = this.#attempt();
     if (attempt === undefined) return (await this.#stored(key))?.value;
-    const { session, isWritten } = await this.#look(attempt, key);
+    // As an effect, so that an outage is known for one whatever the handler makes of it.
+    const { session, isWritten } = await attempt.effect(() => this.#look(attempt, key), "storage");
     return isWritten ? session?.value : valueFor(session, entryOf(attempt));
   }
 
   #write(key: string, value: string | undefined): Promise<void> {
-    const attempt = this.#options.scope.current();
+    const attempt = this.#attempt();
     if (attempt === undefined) return this.#inTurn(key, () => this.#overwrite(key, value));
     return attempt.effect(() => this.#inTurn(key, () => this.#replace(attempt, key, value)), "storage");
+  }
+
+  /** A bot's own timer may fire long after its update was settled: it belongs to none then. */
+  #attempt(): Attempt | undefined {
+    const attempt = this.#options.scope.current();
+    return attempt?.isOver === true && !attempt.revoked ? undefined : attempt;
   }
 
   async #replace(attempt: Attempt, key: string, value: string | undefined): Promise<void> {
@@ -162,29 +181,15 @@ class StoredSessions implements Sessions {
     value: string | undefined,
     attempt: Attempt | undefined,
   ): Promise<Session | undefined> {
-    const { settled, clock, limits } = this.#options;
+    const { clock, limits } = this.#options;
     const entry = attempt === undefined ? undefined : entryOf(attempt);
     const isCrowded = (before?.past.length ?? 0) >= limits.pastCheckAt;
-    const open = isCrowded ? await this.#open(before?.past ?? []) : undefined;
-    const mayComeAgain = (one: SessionEntry): boolean =>
-      open === undefined ? one.seq >= settled.below(one.partition) : open.has(one);
-    const session = withValue(before, { key, value, entry, firstVersion: clock.now(), mayComeAgain });
+    const open = isCrowded ? await this.#replays.open(before?.past ?? []) : undefined;
+    const mayComeAgain = (one: PastValue): boolean => this.#replays.mayComeAgain(one) && open?.has(one) !== false;
+    const session = withValue(before, { key, value, entry, now: clock.now(), mayComeAgain });
     if (session !== undefined && session.past.length > limits.pastMax)
       throw new Fault("unavailable", "too many updates that changed the session are not settled yet");
     return session;
-  }
-
-  /** Those of updates that are not settled. `below` waits for the oldest update of a whole partition. */
-  async #open(past: readonly SessionEntry[]): Promise<ReadonlySet<SessionEntry>> {
-    const open = new Set<SessionEntry>();
-    for (const [partition, entries] of Map.groupBy(past, (one) => one.partition)) {
-      const seqs = await this.#options.settled.unsettled(
-        partition,
-        entries.map(({ seq }) => seq),
-      );
-      for (const entry of entries) if (seqs.has(entry.seq)) open.add(entry);
-    }
-    return open;
   }
 
   /** False: another version is stored. */
@@ -199,7 +204,7 @@ class StoredSessions implements Sessions {
     } catch (error) {
       // What took effect is not known: the tiers must not show what was there before.
       tier.forget([session.key]);
-      throw error;
+      throw withoutEffect(error);
     }
   }
 
@@ -217,9 +222,12 @@ class StoredSessions implements Sessions {
     const seen = this.#seenBy(attempt);
     const known = seen.get(key);
     if (known !== undefined) return known;
-    const found: Seen = { session: await this.#stored(key), isWritten: false };
-    seen.set(key, found);
-    return found;
+    const stored = await this.#stored(key);
+    const session = stored === undefined ? undefined : await this.#replays.ofThisInbox(stored, entryOf(attempt));
+    // Another look of the same attempt may have been faster, and a write have followed it.
+    const first = seen.get(key) ?? { session, isWritten: false };
+    seen.set(key, first);
+    return first;
   }
 
   #seenBy(attempt: Attempt): Map<string, Seen> {
@@ -254,6 +262,12 @@ class StoredSessions implements Sessions {
     if (key.length <= keyMaxChars) return key;
     throw new Error(`a key of ${key.length} characters is more than the ${keyMaxChars} a session's may have`);
   }
+}
+
+/** Whether it took effect need not be known: the next attempt finds it. To the pipeline, an unknown effect would be a message that may be sent twice. */
+function withoutEffect(error: unknown): unknown {
+  const fault = faultOf(error);
+  return fault?.effect === "unknown" ? new Fault(fault.code, fault.message, { cause: fault }) : error;
 }
 
 function entryOf({ lane, partition, seq }: Attempt): SessionEntry {

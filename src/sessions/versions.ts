@@ -17,21 +17,26 @@ export interface Writing {
   readonly key: string;
   readonly value: string | undefined;
   readonly entry: SessionEntry | undefined;
-  /** Higher than that of any session that was ever taken away under this key: the time, for instance. */
-  readonly firstVersion: number;
-  readonly mayComeAgain: (entry: SessionEntry) => boolean;
+  /** Wall-clock ms: a first version is higher than that of any session that was ever taken away under this key. */
+  readonly now: number;
+  readonly mayComeAgain: (entry: PastValue) => boolean;
 }
 
 /** The session as it is to be stored; undefined where nothing has to be. */
 export function withValue(stored: Session | undefined, writing: Writing): Session | undefined {
-  const { key, value, entry, firstVersion, mayComeAgain } = writing;
+  const { key, value, entry, now, mayComeAgain } = writing;
   const past = stored?.past ?? [];
   const place = stored === undefined || entry === undefined ? -1 : placeOf(stored, entry);
-  const isFollowed = place >= 0 && (place < past.length - 1 || past[place]?.seq !== entry?.seq);
+  const own = past[place];
+  const isFollowed =
+    own !== undefined && (place < past.length - 1 || own.seq !== entry?.seq || own.isFollowed === true);
   if (isFollowed || stored?.value === value) return undefined;
-  const fresh: PastValue[] = entry === undefined || place >= 0 ? [] : [{ ...entry, before: stored?.value }];
-  const version = stored === undefined ? firstVersion : stored.version + 1;
-  return { key, version, value, past: [...past.filter(mayComeAgain), ...fresh] };
+  const version = stored === undefined ? now : stored.version + 1;
+  const kept = past.filter(mayComeAgain);
+  // What has no update leaves no entry behind: without this the one that wrote before it would, run again, undo it.
+  if (entry === undefined) return { key, version, value, past: kept.map((one) => ({ ...one, isFollowed: true })) };
+  const fresh = place >= 0 ? [] : [{ ...entry, before: stored?.value, at: now }];
+  return { key, version, value, past: [...kept, ...fresh] };
 }
 
 /** Of its own first write or, where there is none, of the first one after it in its lane; -1: of neither. */

@@ -13,6 +13,10 @@ export interface SessionEntry {
 
 /** What was there before it. */
 export interface PastValue extends SessionEntry {
+  /** When it first wrote, wall-clock ms. */
+  readonly at: number;
+  /** Something that belongs to no update has written since. */
+  readonly isFollowed?: true;
   /** JSON text; undefined: there was none. */
   readonly before: string | undefined;
 }

@@ -6,7 +6,7 @@ import { createTiers } from "../../src/cache/tiers.ts";
 import type { CacheListener, CacheServer } from "../../src/cache/server.ts";
 import type { Tier } from "../../src/cache/tier.ts";
 import { toLaneKey, toSeq } from "../../src/ids.ts";
-import type { Session } from "../../src/storage/session-store.ts";
+import type { PastValue, Session } from "../../src/storage/session-store.ts";
 import { createUserCheck } from "../../src/users/check-user.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 import { ModelCache } from "../support/model-cache.ts";
@@ -16,12 +16,17 @@ const text = fc.string({
   maxLength: 12,
 });
 const count = fc.nat();
-const past = fc.record({
+const entry = fc.record({
   lane: fc.oneof(text, fc.integer()).map(toLaneKey),
   partition: count,
   seq: count.map(toSeq),
   before: fc.option(text, { nil: undefined }),
+  at: count,
 });
+const past = fc.oneof(
+  entry,
+  entry.map((each): PastValue => Object.assign(each, { isFollowed: true as const })),
+);
 const session: fc.Arbitrary<Session> = fc.record({
   key: text,
   version: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),

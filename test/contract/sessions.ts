@@ -19,7 +19,8 @@ function sessionOf(key: string, changes: Partial<Session> = {}): Session {
 }
 
 function past(seq: number, before?: string): Session["past"][number] {
-  return { lane: toLaneKey(seq % 2 === 0 ? -100 : "poll:x"), partition: seq, seq: toSeq(seq), before };
+  const value = { lane: toLaneKey(seq % 2 === 0 ? -100 : "poll:x"), partition: seq, seq: toSeq(seq), before, at: seq };
+  return seq % 3 === 0 ? value : { ...value, isFollowed: true };
 }
 
 function over(before: Session, changes: Partial<Session>): SessionWrite {

@@ -18,7 +18,7 @@ function createRig() {
   const clock = new FakeClock();
   const durable = new MemorySessionStore();
   const scope = createAttemptScope();
-  const state = { isDown: false, isDeaf: false, settledBelow: 0 };
+  const state = { isDown: false, isDeaf: false, settledBelow: 0, open: undefined as ReadonlySet<number> | undefined };
   const reads: (readonly string[])[] = [];
   const writes: (readonly SessionWrite[])[] = [];
   const sessions = createSessions({
@@ -50,8 +50,10 @@ function createRig() {
     scope,
     settled: {
       below: () => toSeq(state.settledBelow),
-      unsettled: async (_partition, seqs) => new Set<Seq>(seqs.filter((seq) => seq >= state.settledBelow)),
+      unsettled: async (_partition, seqs) =>
+        new Set<Seq>(seqs.filter((seq) => state.open?.has(seq) ?? seq >= state.settledBelow)),
     },
+    isOwn: (partition) => partition === 0,
     clock,
     random: () => 0.5,
     limits: { ...limits.sessions, groupMaxSessions: 1_000 },
@@ -76,7 +78,7 @@ function createRig() {
   return { clock, durable, state, reads, writes, sessions, inUpdate, until, scope };
 }
 
-function attemptOf(seq: number, lane: number): Attempt {
+function attemptOf(seq: number, lane: number, changes: Partial<Attempt> = {}): Attempt {
   const { signal } = new AbortController();
   return {
     bot,
@@ -88,12 +90,14 @@ function attemptOf(seq: number, lane: number): Attempt {
     mayRepeat: false,
     receivedAt: 0,
     revoked: false,
+    isOver: false,
     effect: (run) => run(),
     send: (_method, _payload, run) => run(0),
     pause: () => {},
     resume: () => {},
     signal,
     waitSignal: signal,
+    ...changes,
   };
 }
 
@@ -188,7 +192,11 @@ test("a write that fails, or whose answer is lost, is an outage for its update; 
   expect(await codeOf(inUpdate(2, add))).toBe("unavailable");
   state.isDown = false;
   state.isDeaf = true;
-  expect(await codeOf(inUpdate(2, add))).toBe("unavailable");
+  // An unknown effect would count as a message that may have been sent, towards a dead letter.
+  expect(faultOf(await inUpdate(2, add).catch((error: unknown) => error))).toMatchObject({
+    code: "unavailable",
+    effect: "not_done",
+  });
   state.isDeaf = false;
   await inUpdate(2, add);
   expect(durable.sessions.get("7::5")?.value).toBe("2");
@@ -222,6 +230,73 @@ test("what updates may come again is remembered as long as they may, and no long
   state.settledBelow = pastMax;
   await inUpdate(pastMax + 1, () => storage.write("5", 0));
   expect(pastOf()).toEqual([pastMax, pastMax + 1]);
+});
+
+test("what updates of another instance's inbox left behind is dropped when it is old, and neither blocks a session nor keeps one that is deleted", async () => {
+  const { sessions, inUpdate, until, scope, clock, durable } = createRig();
+  const storage = sessions.of<number>(bot);
+  const { pastMax, othersMaxMs, sweepMs } = limits.sessions;
+  for (let life = 1; life <= pastMax; life++) {
+    await until(scope.run(attemptOf(1, 1, { partition: life }), () => storage.write("5", life)));
+  }
+  expect(await codeOf(inUpdate(1, () => storage.write("5", 0)))).toBe("unavailable");
+  await clock.advance(othersMaxMs);
+  await inUpdate(1, () => storage.write("5", 0));
+  expect(durable.sessions.get("7::5")?.past.map(({ partition }) => partition)).toEqual([0]);
+  await until(scope.run(attemptOf(2, 1, { partition: 9 }), () => storage.delete("5")));
+  sessions.start();
+  const own = durable.sessions.get("7::5")?.past.filter(({ partition }) => partition === 9);
+  durable.sessions.set("7::5", { key: "7::5", version: 1, value: undefined, past: own ?? [] });
+  await clock.advance(sweepMs * 2);
+  expect(durable.sessions.size).toBe(1);
+  await clock.advance(othersMaxMs);
+  expect(durable.sessions.size).toBe(0);
+  await sessions.stop();
+});
+
+test("an update finds its session as it is where its inbox was lost and begins its numbers anew", async () => {
+  const { sessions, inUpdate, state, durable } = createRig();
+  const storage = sessions.of<number>(bot);
+  await inUpdate(900, () => storage.write("5", 1));
+  await inUpdate(901, () => storage.write("5", 2));
+  state.open = new Set([1]);
+  expect(await inUpdate(1, () => storage.read("5"))).toBe(2);
+  await inUpdate(1, () => storage.write("5", 3));
+  expect(durable.sessions.get("7::5")).toMatchObject({ value: "3", past: [{ seq: 1 }] });
+});
+
+test("an update that runs again does not undo what was written outside of any update meanwhile", async () => {
+  const { sessions, inUpdate, until } = createRig();
+  const storage = sessions.of<number>(bot);
+  const add = async () => storage.write("5", ((await storage.read("5")) ?? 0) + 1);
+  await inUpdate(1, add);
+  await until(storage.write("5", 100));
+  await inUpdate(1, add);
+  expect(await until(storage.read("5"))).toBe(100);
+});
+
+test("what a handler leaves running after its update has ended reads what is stored by now, and writes it", async () => {
+  const { sessions, inUpdate, until, scope } = createRig();
+  const storage = sessions.of<number>(bot);
+  const attempt = { ...attemptOf(1, 1), isOver: false };
+  await until(scope.run(attempt, () => storage.write("5", 1)));
+  attempt.isOver = true;
+  await inUpdate(2, () => storage.write("5", 2));
+  expect(await until(scope.run(attempt, () => storage.read("5")))).toBe(2);
+  await until(scope.run(attempt, () => storage.write("5", 3)));
+  expect(await until(storage.read("5"))).toBe(3);
+});
+
+test("a read is an effect of its attempt that waits for storage, so that an outage is never the handler's fault", async () => {
+  const { sessions, until, scope } = createRig();
+  const answerers: unknown[] = [];
+  const effect: Attempt["effect"] = (run, answerer) => {
+    answerers.push(answerer);
+    return run();
+  };
+  const storage = sessions.of<number>(bot);
+  await until(scope.run(attemptOf(1, 1, { effect }), () => storage.read("5")));
+  expect(answerers).toEqual(["storage"]);
 });
 
 test("a deleted session is taken away once its update is settled", async () => {

@@ -95,6 +95,7 @@ export class InstanceOfSessions {
       scope: this.scope,
       clock,
       random: scheduler.random,
+      isOwn: (partition) => partition === this.partition,
       limits: {
         groupMaxMs: 2,
         groupMaxSessions: 2,
@@ -102,6 +103,7 @@ export class InstanceOfSessions {
         keyMaxChars: 100,
         pastCheckAt: 3,
         pastMax: 64,
+        othersMaxMs: 24 * 3_600_000,
         conflictFirstMs: 2,
         conflictCapMs: 200,
         sweepMs: 60_000,
@@ -183,6 +185,7 @@ export class InstanceOfSessions {
       mayRepeat: false,
       receivedAt: 0,
       revoked: false,
+      isOver: false,
       effect: (run) => run(),
       send: (_method, _payload, run) => run(0),
       pause: () => {},

@@ -366,6 +366,7 @@ class InstanceOfUsers {
       mayRepeat: false,
       receivedAt: update.receivedAt,
       revoked: false,
+      isOver: false,
       effect: (run) => run(),
       // Remembers nothing: that a replay takes effect once is the users' own business here.
       send: (_method, _payload, run) => run(calls++),

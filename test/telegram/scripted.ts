@@ -111,6 +111,7 @@ export class NotingAttempt implements Attempt {
   readonly receivedAt = 0;
   mayRepeat = false;
   revoked = false;
+  isOver = false;
   readonly asked: string[] = [];
   readonly stopping = new AbortController();
   readonly waiting = new AbortController();

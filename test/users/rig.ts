@@ -142,6 +142,7 @@ function attemptOf(seq: number, receivedAt: number, answerers: (Answerer | undef
     mayRepeat: false,
     receivedAt,
     revoked: false,
+    isOver: false,
     effect: (run) => run(),
     send: (_method, _payload, run, answerer) => {
       answerers.push(answerer);
