@@ -112,7 +112,7 @@ export class Reach {
     const known = faultOf(error);
     // A document that is no user, or is too large.
     if (known !== undefined && known.code !== "unavailable") return known;
-    const fault = known ?? unavailable(`the users cannot be ${asking === "read" ? "read" : "written"}`, error);
+    const fault = known ?? unavailable(`the users cannot be ${asking === "read" ? "read" : "written"}`, error, asking);
     // What one query was refused, because it took too long, says nothing of the others.
     if (asking === "read" && codeOf(error) === codes.maxTimeExpired) return fault;
     if (asking === "change" && fault.effect === "unknown") this.#isInDoubt = true;

@@ -161,6 +161,15 @@ describeLive("a store on MongoDB", [own(mongodbServer)], () => {
     expect(await rig.store.write([next(ann, { points: 5 })], "again")).toEqual(["conflict"]);
   });
 
+  test("ends a read that is not answered as unavailable, and never says that it may have done something", async () => {
+    await using rig = await stage([newUser(1)]);
+    // The driver asks once more by itself.
+    rig.proxy.loseAnswers(asCommand("find"), 2);
+    const fault = faultIn(await one(rig.store, 1).catch((error: unknown) => error));
+    expect([fault.code, fault.effect]).toEqual(["unavailable", "not_done"]);
+    expect(rig.proxy.lost).toBe(2);
+  });
+
   test("waits for a connection as long as it is told to, and changes nothing then", async () => {
     const [ann, bob] = [newUser(1), newUser(2)];
     const pool = { maxPoolSize: 1, minPoolSize: 0, socketTimeoutMs: 5_000, waitQueueTimeoutMs: 50 };
