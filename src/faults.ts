@@ -15,6 +15,8 @@ export type FaultCode =
   | "storage_damaged"
   /** A stored user is not one: a field is missing or of the wrong kind. */
   | "user_invalid"
+  /** The same of a session. */
+  | "session_invalid"
   /** Something outside cannot be reached or says it cannot serve now; `retryAfterMs` where it said for how long. */
   | "unavailable"
   /** The attempt that made this call was given up (deadline or shutdown); none of its calls takes effect any more. */
@@ -83,6 +85,7 @@ export function isOutage(fault: Fault): boolean {
     case "format_newer":
     case "storage_damaged":
     case "user_invalid":
+    case "session_invalid":
     case "settings_invalid":
     case "module_invalid":
     case "usage":

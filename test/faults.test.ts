@@ -46,6 +46,7 @@ test("only what lies outside, a shutdown and a lost claim are waited out", () =>
     format_newer: false,
     storage_damaged: false,
     user_invalid: false,
+    session_invalid: false,
     settings_invalid: false,
     module_invalid: false,
     usage: false,

@@ -2,6 +2,7 @@
  * Sessions as documents of MongoDB: `_id` is the key; `past` is JSON text, which nobody searches; `empty` is the key again where there is no value, for the
  * index; `writer` names the call that wrote it last.
  */
+import { soundSession, soundSessions, type StoredSession } from "./check-session.ts";
 import { compareAndSet, type Statement } from "./mongodb-compare-and-set.ts";
 import type { Document, Mongo } from "./mongodb-connection.ts";
 import { decoded, encoded } from "./mongodb-documents.ts";
@@ -28,8 +29,8 @@ export class MongodbSessions implements SessionStore {
     const { reach } = this.#options;
     return reach.ask(sessions, "read", "read", async () => {
       const filter = { _id: { $in: keys.map(encoded) } };
-      const found = (await reach.find({ filter, limit: keys.length }, sessions)).map(sessionOf);
-      return new Map(found.map((session) => [session.key, session]));
+      const found = (await reach.find({ filter, limit: keys.length }, sessions)).map(storedIn);
+      return new Map(found.map((stored) => [stored.key, soundSession(stored)]));
     });
   }
 
@@ -48,7 +49,7 @@ export class MongodbSessions implements SessionStore {
     const { reach } = this.#options;
     return reach.ask(sessions, "emptied", "read", async () => {
       const filter = { empty: after === undefined ? { $gt: "" } : { $gt: encoded(after) } };
-      return (await reach.find({ filter, sort: { empty: 1 }, limit: max }, sessions)).map(sessionOf);
+      return soundSessions((await reach.find({ filter, sort: { empty: 1 }, limit: max }, sessions)).map(storedIn));
     });
   }
 
@@ -78,11 +79,6 @@ function statementOf({ session, expectedVersion }: SessionWrite, writer: string)
   return { id, isNew: false, statement: { q: { _id: id, version: expectedVersion }, u }, bytes };
 }
 
-function sessionOf({ _id, version, value, past }: Document): Session {
-  return {
-    key: String(decoded(_id)),
-    version: version as number,
-    value: (value as string | null) ?? undefined,
-    past: JSON.parse(String(past)) as Session["past"],
-  };
+function storedIn({ _id, version, value, past }: Document): StoredSession {
+  return { key: String(decoded(_id)), version, value, past };
 }

@@ -1,6 +1,6 @@
 /**
  * Port: where the sessions of bots are kept. Every method rejects with `unavailable` while the store cannot be reached or written, and with
- * nothing else that an outage can cause.
+ * nothing else that an outage can cause. What is stored and is no session ends with `session_invalid` who reads it; `emptied` leaves it out.
  */
 import type { LaneKey, Seq } from "../ids.ts";
 

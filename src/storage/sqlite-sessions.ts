@@ -1,6 +1,7 @@
 /** The sessions in the SQLite file of the users. Synchronous: it belongs into the worker. */
 import type { Database } from "bun:sqlite";
-import type { Session, SessionWrite, SessionWritten } from "./session-store.ts";
+import type { StoredSession } from "./check-session.ts";
+import type { SessionWrite, SessionWritten } from "./session-store.ts";
 import { keyOf, textOfKey } from "./sqlite-rows.ts";
 
 /** `key` holds the text of `keyOf`, `past` JSON text. */
@@ -29,14 +30,11 @@ export function sessionRowOf({ session, expectedVersion }: SessionWrite): Sessio
   return [keyOf(key), version, value ?? null, JSON.stringify(past), expectedVersion];
 }
 
-/** The sessions in JSON of rows. */
-export function sessionsIn(rows: string): readonly Session[] {
-  return (JSON.parse(rows) as readonly SessionRow[]).map(([key, version, value, past]) => ({
-    key: textOfKey(key),
-    version,
-    value: value ?? undefined,
-    past: JSON.parse(past) as Session["past"],
-  }));
+/** What JSON of rows holds. */
+export function storedIn(rows: string): readonly StoredSession[] {
+  return (JSON.parse(rows) as readonly SessionRow[]).map(([key, ...[version, value, past]]) => {
+    return { key: textOfKey(key), version, value, past };
+  });
 }
 
 type Prepared = ReturnType<Database["prepare"]>;

@@ -12,11 +12,12 @@ import { StallWatch } from "../sqlite/stall-watch.ts";
 import { startThread, type Thread } from "../sqlite/thread.ts";
 import { createUserCheck, invalidUser, type UserCheck } from "../users/check-user.ts";
 import type { User } from "../users/user.ts";
+import { soundSession, soundSessions } from "./check-session.ts";
 import { Damaged } from "./damaged.ts";
 import { type Calls, writingCalls } from "./sqlite-protocol.ts";
 import { type Cell, documentSeparator, keyOf } from "./sqlite-rows.ts";
 import type { Session, SessionStore, SessionWrite, SessionWritten } from "./session-store.ts";
-import { sessionRowOf, sessionsIn } from "./sqlite-sessions.ts";
+import { sessionRowOf, storedIn } from "./sqlite-sessions.ts";
 import { textOf } from "./sqlite-writes.ts";
 import type {
   Page,
@@ -145,8 +146,8 @@ class SqliteUserStore implements SqliteStorage {
   }
 
   async readSessions(keys: readonly string[]): Promise<ReadonlyMap<string, Session>> {
-    const sessions = sessionsIn(await this.#ask("readSessions", JSON.stringify(keys.map(keyOf))));
-    return new Map(sessions.map((session) => [session.key, session]));
+    const found = storedIn(await this.#ask("readSessions", JSON.stringify(keys.map(keyOf))));
+    return new Map(found.map((stored) => [stored.key, soundSession(stored)]));
   }
 
   async writeSessions(writes: readonly SessionWrite[], _writer: string): Promise<readonly SessionWritten[]> {
@@ -154,7 +155,7 @@ class SqliteUserStore implements SqliteStorage {
   }
 
   async emptied(after: string | undefined, max: number): Promise<readonly Session[]> {
-    return sessionsIn(await this.#ask("emptied", after === undefined ? "" : keyOf(after), max));
+    return soundSessions(storedIn(await this.#ask("emptied", after === undefined ? "" : keyOf(after), max)));
   }
 
   removeSessions(sessions: readonly Pick<Session, "key" | "version">[]): Promise<void> {

@@ -10,6 +10,8 @@ export interface SessionStoreHarness {
   readonly fail?: () => Promise<() => Promise<void>>;
   /** The store again, opened over what is kept of it. Absent: it keeps nothing. */
   readonly reopen?: () => Promise<SessionStore>;
+  /** Makes what is stored under the key no session. Absent: that cannot be. */
+  readonly damageSession?: (key: string) => Promise<void>;
   /** Removes everything. Called once, whatever state the store is in. */
   dispose(): Promise<void>;
 }
@@ -116,6 +118,17 @@ export function sessionStoreContract(
       expect([...(await store.readSessions(["7::a", "7::b"])).values()]).toEqual([filled.session]);
       expect(await store.emptied(undefined, 9)).toEqual([c]);
       await store.removeSessions([]);
+    });
+
+    promise("names a damaged one to who reads it, and leaves it out of the empty ones", async (store, harness) => {
+      if (harness.damageSession === undefined) return;
+      await insert(store, ...["7::a", "7::b", "7::c"].map((key) => sessionOf(key, { value: undefined })));
+      await harness.damageSession("7::b");
+      const error = await store.readSessions(["7::b"]).catch((reason: unknown) => reason);
+      const words = expect.stringContaining('"7::b" is damaged; restore or delete it') as string;
+      expect(error).toMatchObject({ code: "session_invalid", message: words });
+      expect((await store.readSessions(["7::c"])).size).toBe(1);
+      expect((await store.emptied(undefined, 9)).map(({ key }) => key)).toEqual(["7::a", "7::c"]);
     });
 
     promise("holds everything after it was closed and opened again", async (store, { reopen }) => {

@@ -29,6 +29,10 @@ describeLive("MongoDB", [mongodbServer], () => {
         const users = database.collection<{ readonly _id: number }>("users");
         await users.updateOne({ _id: id }, { $set: { firstName: 7 } });
       },
+      async damageSession(key: string) {
+        const sessions = database.collection<{ readonly _id: string }>("sessions");
+        await sessions.updateOne({ _id: key }, { $set: { past: "[" } });
+      },
       ...(fail === undefined ? {} : { fail: () => fail(writes) }),
       dispose: () => store.stop(),
     };

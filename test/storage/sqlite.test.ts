@@ -34,6 +34,12 @@ async function createHarness() {
       db.close();
       await Promise.resolve();
     },
+    async damageSession(key: string) {
+      const db = new Database(join(folder.path, "users.sqlite"));
+      db.query("UPDATE sessions SET past = '[{}]' WHERE key = ?").run(key);
+      db.close();
+      await Promise.resolve();
+    },
     async dispose() {
       await store.stop();
       folder.remove();
