@@ -98,6 +98,8 @@ export const limits = {
     sweepMaxSessions: 1_000,
     /** Sessions held in memory: 1 KB each with small values. */
     heldMax: 100_000,
+    /** What those held take, bytes: with large values fewer are held. Twice as much where their texts are not Latin. */
+    heldMaxBytes: 128 * 1024 * 1024,
     /** How long one is held without being written, ms. */
     ttlMs: 600_000,
     /** How long it is held that there is none, ms, and of how many. */

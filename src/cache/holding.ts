@@ -18,4 +18,6 @@ export interface Versioned {
 export interface HeldEntry extends Versioned {
   /** The doubt after which it was asked for. */
   readonly doubt: number;
+  /** About what it takes. Absent where all take little. */
+  readonly bytes?: number;
 }

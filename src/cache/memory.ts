@@ -31,6 +31,8 @@ export interface MemoryTierOptions<Id = UserId, Document = User> {
 export interface MemoryTierLimits {
   /** Documents held at a time. */
   readonly heldMax: number;
+  /** Of documents that can be large: about what those held take together, far above the largest. */
+  readonly heldMaxBytes?: number;
   /** How long one is held without being written, ms. */
   readonly ttlMs: number;
   /** How long it is held that there is none, ms. */
@@ -99,6 +101,9 @@ class Memory<Id extends {}, Document extends Versioned, Held extends HeldEntry> 
       max: limits.heldMax,
       ttl: limits.ttlMs,
       ...perf,
+      ...(limits.heldMaxBytes === undefined
+        ? {}
+        : { maxSize: limits.heldMaxBytes, sizeCalculation: ({ bytes = 1 }: Held) => bytes }),
       // Evicted, deleted or replaced.
       dispose: (entry, _id, why) => {
         if (why === "evict") this.#evictions++;

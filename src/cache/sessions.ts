@@ -5,6 +5,7 @@ import { createMemoryTierOf, type MemoryTier, type MemoryTierOptions } from "./m
 
 interface HeldSession extends HeldEntry {
   readonly session: Session;
+  readonly bytes: number;
 }
 
 /** What a session takes besides its texts, bytes. */
@@ -18,16 +19,17 @@ class HeldSessions implements Holding<string, Session, HeldSession> {
   }
 
   of(session: Session, doubt: number): HeldSession {
-    this.#characters += charactersOf(session);
-    return { version: session.version, doubt, session };
+    const characters = charactersOf(session);
+    this.#characters += characters;
+    return { version: session.version, doubt, session, bytes: overheadBytes + characters };
   }
 
   documentOf({ session }: HeldSession): Session {
     return session;
   }
 
-  drop({ session }: HeldSession): void {
-    this.#characters -= charactersOf(session);
+  drop({ bytes }: HeldSession): void {
+    this.#characters -= bytes - overheadBytes;
   }
 
   bytes(count: number): number {
