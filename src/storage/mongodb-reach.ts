@@ -32,7 +32,9 @@ export class Reach {
   readonly #asked = new Set<Promise<unknown>>();
   #state: StoreState = "ok";
   #isPrepared = false;
-  #isInDoubt = false;
+  /** Writes that ended unknown; those of them that a write which has reached a majority was begun after. */
+  #unknowns = 0;
+  #unknownsSettled = 0;
   #settling: Promise<void> | undefined;
   #probing: Timer | undefined;
   /** Why it is not prepared. */
@@ -69,7 +71,7 @@ export class Reach {
 
   /** For within `ask`. */
   async find(find: Find, collection: string = users): Promise<Document[]> {
-    if (this.#isInDoubt) await this.#settleDoubt();
+    while (this.#unknowns > this.#unknownsSettled) await this.#settleDoubt();
     return await this.#options.mongo.find(collection, find);
   }
 
@@ -115,16 +117,21 @@ export class Reach {
     const fault = known ?? unavailable(`the users cannot be ${asking === "read" ? "read" : "written"}`, error, asking);
     // What one query was refused, because it took too long, says nothing of the others.
     if (asking === "read" && codeOf(error) === codes.maxTimeExpired) return fault;
-    if (asking === "change" && fault.effect === "unknown") this.#isInDoubt = true;
+    if (asking === "change" && fault.effect === "unknown") this.#unknowns++;
     this.#lose(error);
     return fault;
   }
 
   #settleDoubt(): Promise<void> {
-    this.#settling ??= reachMajority(this.#options.mongo)
-      .then(() => void (this.#isInDoubt = false))
-      .finally(() => (this.#settling = undefined));
+    this.#settling ??= this.#reachMajority().finally(() => (this.#settling = undefined));
     return this.#settling;
+  }
+
+  /** One that ends unknown meanwhile may be younger. */
+  async #reachMajority(): Promise<void> {
+    const unknowns = this.#unknowns;
+    await reachMajority(this.#options.mongo);
+    this.#unknownsSettled = Math.max(this.#unknownsSettled, unknowns);
   }
 
   async #prepare(): Promise<void> {
@@ -155,8 +162,7 @@ export class Reach {
     if (this.#state === "ok" || this.#stopped !== undefined) return;
     try {
       if (!this.#isPrepared) await this.#prepare();
-      await reachMajority(this.#options.mongo);
-      this.#isInDoubt = false;
+      await this.#reachMajority();
       this.#found();
     } catch (error) {
       // An operator may repair it while we run; told once, as long as it is the same.
