@@ -7,11 +7,13 @@ import type { Clock, Timer } from "../clock.ts";
 import { Fault, faultOf } from "../faults.ts";
 import { createInbox, type FrontOptions } from "./front.ts";
 import type { Inbox } from "./inbox.ts";
+import { type RedisAddress, readAddress } from "./redis-address.ts";
 import { configCommands, configOf, freeBytesOf, judgeSettings, type RedisJudgement } from "./redis-settings.ts";
 import { RedisStore, type RedisStoreLimits } from "./redis-store.ts";
 import type { Argument, RedisServer, RunScript, ServerEvents } from "./redis-server.ts";
 
 export interface RedisInboxOptions extends Omit<FrontOptions, "store" | "partitions" | "freeBytes" | "place"> {
+  /** As `readAddress` reads it. */
   readonly url: string;
   /** Of a Redis that has no inbox yet; one that has keeps its own number. */
   readonly partitions: number;
@@ -45,13 +47,15 @@ const refusedLogin = /\b(?:WRONGPASS|NOAUTH|NOPERM|invalid password|without any 
  * refuses the credentials, may evict or keeps nothing, and with `format_newer`.
  */
 export async function createRedisInbox(options: RedisInboxOptions): Promise<Inbox> {
-  const { url, limits, clock, log, signal } = options;
+  const { limits, clock, log, signal } = options;
+  const address = readAddress(options.url);
   const opened = Promise.withResolvers<void>();
   let judgement: RedisJudgement = { refusal: undefined, warnings: [], waitsForDisk: false, losesTail: true };
   const judge = async (isOther: boolean): Promise<void> => {
     judgement = await server.judge();
     const isFirst = judged === undefined;
-    if (isOther && !isFirst && judgement.losesTail) {
+    // A replica that takes over has not got what came last, however carefully its primary wrote.
+    if (isOther && !isFirst && (judgement.losesTail || address.kind === "sentinels")) {
       log?.error("Redis was restarted or another one took its place: what the last moments brought may be lost");
     }
     if (judged !== undefined && judged.join() === judgement.warnings.join()) return;
@@ -64,7 +68,7 @@ export async function createRedisInbox(options: RedisInboxOptions): Promise<Inbo
   };
   let judged: readonly string[] | undefined;
   const server = new IoredisServer({
-    url,
+    address,
     limits,
     clock,
     onFailed: (fault) => opened.reject(fault),
@@ -73,7 +77,7 @@ export async function createRedisInbox(options: RedisInboxOptions): Promise<Inbo
   const store = new RedisStore({
     ...options,
     server,
-    database: new URL(url).pathname.slice(1) || "0",
+    database: address.database,
     onPrepared: judge,
     waitsForDisk: () => judgement.waitsForDisk,
   });
@@ -93,7 +97,7 @@ export async function createRedisInbox(options: RedisInboxOptions): Promise<Inbo
 }
 
 export interface IoredisOptions {
-  readonly url: string;
+  readonly address: RedisAddress;
   readonly limits: RedisServerLimits;
   readonly clock: Clock;
   /** Ends the opening; afterwards nobody hears it. */
@@ -201,20 +205,24 @@ export class IoredisServer implements RedisServer {
   }
 
   #open(name: string): Redis {
-    const { url, limits, onFailed } = this.#options;
-    const redis = new Redis(url, {
+    const { address, limits, onFailed } = this.#options;
+    const options = {
       connectionName: `botfleet-${name}`,
-      protocol: 2,
+      protocol: 2 as const,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,
       autoResubscribe: false,
       commandTimeout: limits.callMaxMs,
       connectTimeout: limits.connectMaxMs,
       socketTimeout: limits.hungMaxMs,
-      retryStrategy: (times) => Math.min(limits.retryCapMs, 50 * 2 ** Math.min(times, 10)),
+      retryStrategy: (times: number) => Math.min(limits.retryCapMs, 50 * 2 ** Math.min(times, 10)),
       // A primary that became a replica: connect anew, to where the name leads now.
-      reconnectOnError: ({ message }) => message.startsWith("READONLY"),
-    });
+      reconnectOnError: ({ message }: Error) => message.startsWith("READONLY"),
+    };
+    const redis =
+      address.kind === "server"
+        ? new Redis(address.url, options)
+        : new Redis({ ...options, ...sentinelsOf(address, limits) });
     redis.on("error", (error: Error) => {
       this.lastError = error.message;
       if (refusedLogin.test(error.message)) {
@@ -237,6 +245,19 @@ export class IoredisServer implements RedisServer {
       });
     }
   }
+}
+
+function sentinelsOf(address: Extract<RedisAddress, { kind: "sentinels" }>, limits: RedisServerLimits) {
+  const { sentinels, name, username, password, database } = address;
+  return {
+    sentinels: sentinels.map(({ host, port }) => ({ host, port })),
+    name,
+    db: Number(database),
+    sentinelCommandTimeout: limits.callMaxMs,
+    sentinelRetryStrategy: (times: number) => Math.min(limits.retryCapMs, 50 * 2 ** Math.min(times, 10)),
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+  };
 }
 
 /** By its hash where the server knows the script, else by its text: after a restart, or `SCRIPT FLUSH`. */

@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
 import { IoredisServer } from "../../src/inbox/redis.ts";
 import { scripts } from "../../src/inbox/redis-scripts.ts";
+import { readAddress } from "../../src/inbox/redis-address.ts";
 import { RedisStore } from "../../src/inbox/redis-store.ts";
 import type { Argument, RedisServer } from "../../src/inbox/redis-server.ts";
 import type { Group } from "../../src/inbox/store.ts";
@@ -37,7 +38,13 @@ describeLive("the store of an inbox in Redis", [own(redisServer)], () => {
   test("does nothing of a group that Redis gets after a later one of the same process", async () => {
     const opened = Promise.withResolvers<void>();
     const [onFailed, onUsable] = [opened.reject, opened.resolve];
-    const options = { url: redis.url, limits: redisInboxLimits, clock: systemClock, onFailed, onUsable };
+    const options = {
+      address: readAddress(redis.url),
+      limits: redisInboxLimits,
+      clock: systemClock,
+      onFailed,
+      onUsable,
+    };
     const server = new IoredisServer(options);
     /** Arguments of a group that was given up before Redis had it. */
     const held: (readonly Argument[])[] = [];

@@ -34,6 +34,10 @@ export class LiveRedis {
     return `redis://${user}127.0.0.1:${this.#port}`;
   }
 
+  get port(): number {
+    return this.#port;
+  }
+
   get isRunning(): boolean {
     return this.#child !== undefined;
   }
@@ -96,7 +100,7 @@ export class LiveRedis {
   }
 }
 
-function freePort(): Promise<number> {
+export function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
     const server = createServer();
     server.once("error", reject);

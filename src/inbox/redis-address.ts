@@ -1,0 +1,58 @@
+/** Where the Redis of the inbox is: one server, or a name that sentinels know. */
+import { Fault } from "../faults.ts";
+
+export type RedisAddress =
+  | { readonly kind: "server"; readonly url: string; readonly database: string }
+  | {
+      readonly kind: "sentinels";
+      readonly sentinels: readonly { readonly host: string; readonly port: number }[];
+      /** Of the primary, as the sentinels call it. */
+      readonly name: string;
+      readonly username: string | undefined;
+      readonly password: string | undefined;
+      readonly database: string;
+    };
+
+const form = /^redis\+sentinel:\/\/(?:([^@/]*)@)?([^@/]+)\/([^/?]+)(?:\/(\d+))?$/;
+const sentinelPort = 26_379;
+
+/**
+ * `redis://` and `rediss://` as ioredis reads them; `redis+sentinel://user:password@host:26379,host:26379/name/0`, of which credentials (those of the
+ * servers, the sentinels need none), ports and database may be left out. Throws `settings_invalid`, whose message does not hold the text.
+ */
+export function readAddress(text: string): RedisAddress {
+  if (!text.startsWith("redis+sentinel:")) {
+    if (!URL.canParse(text)) throw invalid();
+    return { kind: "server", url: text, database: new URL(text).pathname.slice(1) || "0" };
+  }
+  const [, credentials, hosts = "", name = "", database = "0"] = form.exec(text) ?? [];
+  const sentinels = hosts.split(",").map((each) => {
+    const [host = "", port = String(sentinelPort)] = each.split(":");
+    return { host, port: Number(port) };
+  });
+  if (sentinels.some(({ host, port }) => host === "" || !(port > 0 && port < 65_536))) throw invalid();
+  const [username, password] = credentials?.split(":").map(decoded) ?? [];
+  return {
+    kind: "sentinels",
+    sentinels,
+    name,
+    username: username || undefined,
+    password: password || undefined,
+    database,
+  };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw invalid();
+  }
+}
+
+function invalid(): Fault {
+  return new Fault(
+    "settings_invalid",
+    "the address of Redis has not the form redis://user:password@host:port/database or redis+sentinel://user:password@host:port,host:port/name/database",
+  );
+}
