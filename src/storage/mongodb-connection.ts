@@ -2,6 +2,7 @@
 import {
   type ClientSession,
   type ConnectionCheckOutFailedEvent,
+  type ConnectionClosedEvent,
   type Db,
   type Document,
   MongoClient,
@@ -10,6 +11,7 @@ import {
 } from "mongodb";
 import { backoffMs, type Clock, type Random, sleep } from "../clock.ts";
 import { Fault } from "../faults.ts";
+import { Flights } from "./mongodb-flights.ts";
 import { isTransient, isUnknownCommit, messageOf } from "./mongodb-errors.ts";
 import type { Compressor } from "./mongodb-compressors.ts";
 import type { PoolCounts } from "./mongodb-watch.ts";
@@ -89,19 +91,22 @@ const majority = { w: "majority" } as const;
 
 class DriverMongo implements Mongo {
   readonly #options: MongoOptions;
+  readonly #flights: Flights;
   #client: MongoClient;
   #isConnected = false;
   #connecting: Promise<void> | undefined;
 
   constructor(options: MongoOptions) {
     this.#options = options;
+    this.#flights = new Flights({ clock: options.clock, ...boundsOf(options), onStuck: () => void this.reset() });
     this.#client = this.#newClient();
   }
 
-  readonly run: Run = async (command) => {
-    const database = await this.#database();
-    return await database.command(command, { readPreference: "primary" });
-  };
+  readonly run: Run = (command) =>
+    this.#flights.watch(async () => {
+      const database = await this.#database();
+      return await database.command(command, { readPreference: "primary" });
+    });
 
   async #database(): Promise<Db> {
     if (!this.#isConnected) {
@@ -112,14 +117,16 @@ class DriverMongo implements Mongo {
   }
 
   async #connect(): Promise<void> {
+    const client = this.#client;
     try {
-      await this.#client.connect();
-      this.#isConnected = true;
+      await client.connect();
     } catch (error) {
       // A client that could not connect the first time never does later; once connected it does so by itself.
-      await this.reset();
+      if (client === this.#client) await this.reset();
       throw error;
     }
+    if (client !== this.#client) return await this.#connect();
+    this.#isConnected = true;
   }
 
   async reset(): Promise<void> {
@@ -136,32 +143,38 @@ class DriverMongo implements Mongo {
     return client;
   }
 
-  async find(
+  find(
     collection: string,
     { filter, limit, projection, sort, readPreference, readConcern }: Find,
   ): Promise<Document[]> {
-    // All in one answer: by default the first one holds 101.
-    const database = await this.#database();
-    const cursor = database.collection(collection).find(filter, {
-      batchSize: limit + 1,
-      limit,
-      ...(projection === undefined ? {} : { projection }),
-      ...(sort === undefined ? {} : { sort }),
-      ...(readPreference === undefined ? {} : { readPreference: readPreference satisfies ReadPreferenceMode }),
-      ...(readConcern === undefined ? {} : { readConcern: { level: readConcern } }),
+    return this.#flights.watch(async () => {
+      const database = await this.#database();
+      const cursor = database.collection(collection).find(filter, {
+        // All in one answer: by default the first one holds 101.
+        batchSize: limit + 1,
+        limit,
+        ...(projection === undefined ? {} : { projection }),
+        ...(sort === undefined ? {} : { sort }),
+        ...(readPreference === undefined ? {} : { readPreference: readPreference satisfies ReadPreferenceMode }),
+        ...(readConcern === undefined ? {} : { readConcern: { level: readConcern } }),
+      });
+      return await cursor.toArray();
     });
-    return await cursor.toArray();
   }
 
-  async aggregate(collection: string, stages: Document[], maxTimeMs: number): Promise<Document[]> {
-    const database = await this.#database();
-    return await database
-      .collection(collection)
-      .aggregate(stages, { maxTimeMS: maxTimeMs, batchSize: 100_000 })
-      .toArray();
+  aggregate(collection: string, stages: Document[], maxTimeMs: number): Promise<Document[]> {
+    return this.#flights.watch(async () => {
+      const database = await this.#database();
+      const cursor = database.collection(collection).aggregate(stages, { maxTimeMS: maxTimeMs, batchSize: 100_000 });
+      return await cursor.toArray();
+    }, maxTimeMs);
   }
 
-  async transaction<T>(work: (run: Run, abort: Abort<T>) => Promise<T>): Promise<T> {
+  transaction<T>(work: (run: Run, abort: Abort<T>) => Promise<T>): Promise<T> {
+    return this.#flights.watch(() => this.#transaction(work), this.#options.limits.transactionMaxMs);
+  }
+
+  async #transaction<T>(work: (run: Run, abort: Abort<T>) => Promise<T>): Promise<T> {
     const { clock, random, limits } = this.#options;
     const giveUpAt = clock.monotonic() + limits.transactionMaxMs;
     const database = await this.#database();
@@ -220,6 +233,12 @@ class DriverMongo implements Mongo {
 
   #count(client: MongoClient): void {
     const { counts, onCheckedOut } = this.#options;
+    const broke = (): void => {
+      if (client === this.#client) this.#flights.broke();
+    };
+    client.on("connectionPoolCleared", broke);
+    client.on("serverHeartbeatFailed", broke);
+    client.on("connectionClosed", ({ reason }: ConnectionClosedEvent) => void (reason === "error" && broke()));
     client.on("connectionCreated", () => counts.open++);
     client.on("connectionClosed", () => counts.open--);
     client.on("connectionCheckOutStarted", () => counts.waiting++);
@@ -235,6 +254,12 @@ class DriverMongo implements Mongo {
     });
     client.on("connectionCheckedIn", () => counts.checkedOut--);
   }
+}
+
+function boundsOf({ pool, limits }: MongoOptions) {
+  const longestMs = limits.selectMaxMs + pool.waitQueueTimeoutMs + pool.socketTimeoutMs;
+  // The driver asks once more where it may.
+  return { longestMs, graceMs: limits.selectMaxMs + 1_000 };
 }
 
 function clientOf({ uri, pool, compressors, zlibLevel, limits }: MongoOptions): MongoClient {
