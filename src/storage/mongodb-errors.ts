@@ -81,9 +81,8 @@ export function isUnknownCommit(error: unknown): boolean {
   return error instanceof MongoError && error.hasErrorLabel("UnknownTransactionCommitResult");
 }
 
-/** `change`: what was asked has an effect, which may have taken place. */
-export function unavailable(what: string, error: unknown, asking: "read" | "change"): Fault {
-  const effect = asking === "change" && troubleOf(error) === "unknown" ? "unknown" : "not_done";
+export function unavailable(what: string, error: unknown): Fault {
+  const effect = troubleOf(error) === "unknown" ? "unknown" : "not_done";
   return new Fault("unavailable", `${what}: ${messageOf(error)}`, { cause: error, effect });
 }
 

@@ -114,7 +114,9 @@ export class Reach {
     const known = faultOf(error);
     // A document that is no user, or is too large.
     if (known !== undefined && known.code !== "unavailable") return known;
-    const fault = known ?? unavailable(`the users cannot be ${asking === "read" ? "read" : "written"}`, error, asking);
+    const found = known ?? unavailable(`the users cannot be ${asking === "read" ? "read" : "written"}`, error);
+    // To the pipeline, an unknown effect is a message that may have been sent: a read has none.
+    const fault = asking === "read" ? new Fault(found.code, found.message, { cause: found }) : found;
     // What one query was refused, because it took too long, says nothing of the others.
     if (asking === "read" && codeOf(error) === codes.maxTimeExpired) return fault;
     if (asking === "change" && fault.effect === "unknown") this.#unknowns++;

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { MongoNetworkError } from "mongodb";
-import { faultOf } from "../../src/faults.ts";
+import { Fault, faultOf } from "../../src/faults.ts";
 import type { Document, Mongo } from "../../src/storage/mongodb-connection.ts";
 import { Reach } from "../../src/storage/mongodb-reach.ts";
 import { FakeClock, settled } from "../support/fake-clock.ts";
@@ -61,5 +61,15 @@ test("reads nothing after a write without an answer before a later one has reach
   expect((await Promise.all([first, second])).map((found) => found.length)).toEqual([1, 1]);
   await read();
   expect(majorities.length).toBe(2);
+  await reach.stop();
+});
+
+test("says of no read that it may have done something, however it ended", async () => {
+  const { reach } = await createRig();
+  const errors = [new MongoNetworkError("closed"), new Fault("unavailable", "no answer", { effect: "unknown" })];
+  for (const error of errors) {
+    const fault = await reach.ask("users", "read", "read", () => Promise.reject(error)).catch(faultOf);
+    expect(fault).toMatchObject({ code: "unavailable", effect: "not_done" });
+  }
   await reach.stop();
 });
