@@ -12,6 +12,9 @@
  *     another update wrote it since the read     the attempt ends as by an outage and runs again on the new value: neither change is lost
  *     the attempt is given up at its deadline    what is on its way belongs to the update: its next attempt reads what was before
  *     two writes of one session at a time        they go one after the other
+ *     written outside of any update meanwhile    that stays: the updates that wrote before it, run again, leave it (`isFollowed`)
+ *     the handler goes on when it has ended      what it does then belongs to no update
+ *     a stored one is damaged                    who reads it is told (`session_invalid`), which counts as the handler's fault; the others are read
  *     deleted, then the process dies             the empty session stands until its updates are settled
  *     an update of another instance's inbox      what it wrote is told apart from it for `othersMaxMs`: nobody here knows when it is settled, if ever
  *     the inbox is lost, and numbers anew        what an earlier one left of "later" updates of the lane is settled, as its own never are: left out
