@@ -161,7 +161,7 @@ const table: Readonly<
     { REDIS_ENABLED: "false" },
     async (world) => {
       await ask(world, 5, "/start");
-      return (await redisConnections(world)) > 0;
+      return await within(3_000, async () => (await redisConnections(world)) > 0);
     },
     true,
     false,
@@ -171,7 +171,7 @@ const table: Readonly<
     async (world) => {
       await until(async () => (await redisConnections(world)) >= 4);
       await registerAll(world);
-      return (await redisConnections(world)) > 4;
+      return await within(4_000, async () => (await redisConnections(world)) > 4);
     },
     true,
     false,
