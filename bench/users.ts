@@ -94,7 +94,7 @@ async function compare(sides: readonly Side[], env: Readonly<Record<string, stri
     }
     const figures = new Map<Started, number[]>(started.map((side) => [side, []]));
     // Everybody is registered and the compilers are done before anything counts.
-    for (let warmUp = 0; warmUp < 2; warmUp++) for (const side of started) await measure(url, side);
+    for (let warmUp = 0; warmUp < 5; warmUp++) for (const side of started) await measure(url, side);
     for (let round = 0; round < Number(values.rounds); round++) {
       for (const side of round % 2 === 0 ? started : started.toReversed()) {
         figures.get(side)?.push(await measure(url, side));

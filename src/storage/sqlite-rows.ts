@@ -6,27 +6,25 @@ export type Cell = number | string | null;
 /** A column that a write names only where it changes it, so that no index is touched for nothing. */
 export interface Changing {
   readonly column: string;
-  /** What decides whether it changed. */
-  readonly of: (user: User) => unknown;
   readonly cellOf: (user: User) => Cell;
 }
 
 /** The place of a column here is its bit in the `changed` of a write. */
 export const changing: readonly Changing[] = [
-  { column: "points", of: ({ points }) => points, cellOf: ({ points }) => points },
-  { column: "is_active", of: ({ isActive }) => isActive, cellOf: ({ isActive }) => Number(isActive) },
-  { column: "bots", of: ({ bots }) => bots, cellOf: ({ bots }) => JSON.stringify(bots) },
-  { column: "referral_count", of: (user) => user.referralCount, cellOf: (user) => user.referralCount },
-  { column: "wallet", of: (user) => user.walletAddress, cellOf: (user) => keyOrNull(user.walletAddress) },
-  { column: "referral_state", of: (user) => user.referral.state, cellOf: (user) => stateOf(user.referral) },
-  { column: "referral_since", of: (user) => user.referral.since, cellOf: (user) => user.referral.since ?? null },
-  { column: "is_verified", of: (user) => user.isVerified, cellOf: (user) => Number(user.isVerified) },
-  { column: "miniapp_verified", of: (user) => user.miniappVerified, cellOf: (user) => Number(user.miniappVerified) },
-  { column: "device", of: (user) => user.deviceFingerprint, cellOf: (user) => keyOrNull(user.deviceFingerprint) },
-  { column: "ip", of: (user) => user.ipAddress, cellOf: (user) => keyOrNull(user.ipAddress) },
-  { column: "created_at", of: (user) => user.createdAt, cellOf: (user) => user.createdAt },
-  { column: "referred_by", of: (user) => user.referredBy, cellOf: (user) => user.referredBy ?? null },
-  { column: "code", of: (user) => user.referralCode, cellOf: (user) => keyOf(user.referralCode) },
+  { column: "points", cellOf: ({ points }) => points },
+  { column: "is_active", cellOf: ({ isActive }) => Number(isActive) },
+  { column: "bots", cellOf: ({ bots }) => JSON.stringify(bots) },
+  { column: "referral_count", cellOf: (user) => user.referralCount },
+  { column: "wallet", cellOf: (user) => keyOrNull(user.walletAddress) },
+  { column: "referral_state", cellOf: (user) => stateOf(user.referral) },
+  { column: "referral_since", cellOf: (user) => user.referral.since ?? null },
+  { column: "is_verified", cellOf: (user) => Number(user.isVerified) },
+  { column: "miniapp_verified", cellOf: (user) => Number(user.miniappVerified) },
+  { column: "device", cellOf: (user) => keyOrNull(user.deviceFingerprint) },
+  { column: "ip", cellOf: (user) => keyOrNull(user.ipAddress) },
+  { column: "created_at", cellOf: (user) => user.createdAt },
+  { column: "referred_by", cellOf: (user) => user.referredBy ?? null },
+  { column: "code", cellOf: (user) => keyOf(user.referralCode) },
 ];
 
 export const changingColumns: readonly string[] = changing.map(({ column }) => column);

@@ -31,9 +31,25 @@ export function bitsOf(...columns: readonly string[]): number {
   return columns.reduce((bits, column) => bits | (1 << changingColumns.indexOf(column)), 0);
 }
 
+/** Of the columns in which a field of the user stands. */
+const fieldBits = {
+  points: bitsOf("points"),
+  isActive: bitsOf("is_active"),
+  bots: bitsOf("bots"),
+  referralCount: bitsOf("referral_count"),
+  walletAddress: bitsOf("wallet"),
+  referral: bitsOf("referral_state", "referral_since"),
+  isVerified: bitsOf("is_verified"),
+  miniappVerified: bitsOf("miniapp_verified"),
+  deviceFingerprint: bitsOf("device"),
+  ipAddress: bitsOf("ip"),
+  createdAt: bitsOf("created_at"),
+  referredBy: bitsOf("referred_by"),
+  referralCode: bitsOf("code"),
+} as const;
 const everyBit = 2 ** changing.length - 1;
-const countedBits = bitsOf("points", "is_active");
-const botsBit = bitsOf("bots");
+const countedBits = fieldBits.points | fieldBits.isActive;
+const botsBit = fieldBits.bots;
 const separator = "\0";
 
 export function textOf(writes: readonly Write[]): string {
@@ -74,12 +90,22 @@ export function* writesIn(text: string): Generator<RowWrite> {
   }
 }
 
+/** Field by field: a loop over `changing` costs ten times as much, and each write does it. */
 function changedBits(user: User, before: User): number {
   let changed = 0;
-  for (let place = 0; place < changing.length; place++) {
-    const column = changing[place];
-    if (column?.of(user) !== column?.of(before)) changed |= 1 << place;
-  }
+  if (user.points !== before.points) changed |= fieldBits.points;
+  if (user.isActive !== before.isActive) changed |= fieldBits.isActive;
+  if (user.bots !== before.bots) changed |= fieldBits.bots;
+  if (user.referralCount !== before.referralCount) changed |= fieldBits.referralCount;
+  if (user.walletAddress !== before.walletAddress) changed |= fieldBits.walletAddress;
+  if (user.referral !== before.referral) changed |= fieldBits.referral;
+  if (user.isVerified !== before.isVerified) changed |= fieldBits.isVerified;
+  if (user.miniappVerified !== before.miniappVerified) changed |= fieldBits.miniappVerified;
+  if (user.deviceFingerprint !== before.deviceFingerprint) changed |= fieldBits.deviceFingerprint;
+  if (user.ipAddress !== before.ipAddress) changed |= fieldBits.ipAddress;
+  if (user.createdAt !== before.createdAt) changed |= fieldBits.createdAt;
+  if (user.referredBy !== before.referredBy) changed |= fieldBits.referredBy;
+  if (user.referralCode !== before.referralCode) changed |= fieldBits.referralCode;
   return changed;
 }
 
