@@ -102,7 +102,11 @@ const databases = {
     milliseconds(1),
     pool.waitQueueTimeoutMS,
   ),
-  REDIS_URL: secret("Redis for inbox and leases: many instances share the bots.", redisUrl, "one instance"),
+  REDIS_URL: secret(
+    "Redis for the cache; in this version inbox and leases stay in `DATA_DIR`, with one instance.",
+    redisUrl,
+    "no Redis",
+  ),
   REDIS_CACHE_URL: secret("Redis for the second cache tier.", redisUrl, "the same as `REDIS_URL`"),
   REDIS_ENABLED: optional(
     "`false` switches both off; `true` without a URL is a fault.",

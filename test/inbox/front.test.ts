@@ -1,4 +1,4 @@
-/** What the front promises over any store, with a store that fails, is slow, loses answers or breaks when told to. */
+/** What the front promises over any store, with a store that fails, is slow, loses answers or breaks when told to. Longer than other files because the promises of one part belong side by side. */
 import { describe, expect, test } from "bun:test";
 import { createInbox, type FrontOptions } from "../../src/inbox/front.ts";
 import type { Appended, Inbox, InboxState } from "../../src/inbox/inbox.ts";

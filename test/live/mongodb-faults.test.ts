@@ -1,6 +1,7 @@
 /**
- * Every way in which a write or a reward can be interrupted, on a real server: see the heads of `mongodb-writes.ts` and `mongodb-rewards.ts`.
- * What depends on several members (a step-down, a roll-back) cannot be had on one; its errors are injected.
+ * Every way in which a write or a reward can be interrupted, on a real server: see the heads of `mongodb-compare-and-set.ts` and `mongodb-rewards.ts`.
+ * What depends on several members (a step-down, a roll-back) cannot be had on one; its errors are injected. Longer than other files because one server
+ * serves them all.
  */
 import { expect, test } from "bun:test";
 import { Fault } from "../../src/faults.ts";

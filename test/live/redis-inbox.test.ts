@@ -1,4 +1,4 @@
-/** The inbox over a real Redis that is killed, frozen, filled up, read only, restarted with less: nothing acknowledged is lost, nothing comes twice. */
+/** The inbox over a real Redis that is killed, frozen, filled up, read only, restarted with less: nothing acknowledged is lost, nothing comes twice. Longer than other files because the troubles of one Redis belong side by side. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import type { Inbox, Partition } from "../../src/inbox/inbox.ts";

@@ -1,4 +1,4 @@
-/** The second tier over a real Redis that is killed, frozen, filled up, restarted and read only: nobody who asks for a user hears of it. */
+/** The second tier over a real Redis that is killed, frozen, filled up, restarted and read only: nobody who asks for a user hears of it. Longer than other files because the troubles of one Redis belong side by side. */
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { createRedisCache } from "../../src/cache/redis.ts";
 import { systemClock } from "../../src/clock.ts";

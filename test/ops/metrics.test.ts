@@ -1,3 +1,4 @@
+/** What Prometheus reads. Longer than other files because each metric has its test. */
 import { afterEach, expect, test } from "bun:test";
 import type { Update } from "../../src/ids.ts";
 import type { CacheStatus } from "../../src/ops/cache-metrics.ts";

@@ -1,3 +1,4 @@
+/** What sessions promise over a store in memory. Longer than other files because the promises of one part belong side by side. */
 import { expect, test } from "bun:test";
 import { Composer, type Context, lazySession, type LazySessionFlavor, session, type SessionFlavor } from "grammy";
 import { limits } from "../../config/limits.ts";
@@ -10,6 +11,7 @@ import { createSessions } from "../../src/sessions/sessions.ts";
 import { MemorySessionStore } from "../../src/storage/memory-sessions.ts";
 import type { Session, SessionWrite } from "../../src/storage/session-store.ts";
 import { host, textUpdate } from "../bots/fixtures/scripted.ts";
+import { fakeAttempt } from "../support/fake-attempt.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
 const bot = toBotId(7);
@@ -79,26 +81,7 @@ function createRig() {
 }
 
 function attemptOf(seq: number, lane: number, changes: Partial<Attempt> = {}): Attempt {
-  const { signal } = new AbortController();
-  return {
-    bot,
-    partition: 0,
-    seq: toSeq(seq),
-    updateId: seq,
-    lane: toLaneKey(lane),
-    number: 0,
-    mayRepeat: false,
-    receivedAt: 0,
-    revoked: false,
-    isOver: false,
-    effect: (run) => run(),
-    send: (_method, _payload, run) => run(0),
-    pause: () => {},
-    resume: () => {},
-    signal,
-    waitSignal: signal,
-    ...changes,
-  };
+  return fakeAttempt(seq, { bot, lane: toLaneKey(lane), ...changes });
 }
 
 const codeOf = (work: Promise<unknown>): Promise<unknown> =>

@@ -7,6 +7,7 @@ import { toBotId, toLaneKey, toSeq } from "../../src/ids.ts";
 import type { SessionStorage } from "../../src/sessions/port.ts";
 import { createSessions } from "../../src/sessions/sessions.ts";
 import type { Session, SessionStore } from "../../src/storage/session-store.ts";
+import { fakeAttempt } from "../support/fake-attempt.ts";
 import { type Perils, Process } from "./process.ts";
 import type { Scheduler } from "./scheduler.ts";
 
@@ -173,26 +174,8 @@ export class InstanceOfSessions {
     this.pump();
   }
 
-  private attempt(seq: number, update: PlannedUpdate): Attempt {
-    const { signal } = new AbortController();
-    return {
-      bot,
-      partition: this.partition,
-      seq: toSeq(seq),
-      updateId: seq,
-      lane: toLaneKey(update.lane),
-      number: 0,
-      mayRepeat: false,
-      receivedAt: 0,
-      revoked: false,
-      isOver: false,
-      effect: (run) => run(),
-      send: (_method, _payload, run) => run(0),
-      pause: () => {},
-      resume: () => {},
-      signal,
-      waitSignal: signal,
-    };
+  private attempt(seq: number, { lane }: PlannedUpdate): Attempt {
+    return fakeAttempt(seq, { bot, partition: this.partition, lane: toLaneKey(lane) });
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * Several instances over one inbox in a model of Redis, on virtual time: calls are late, lost, or done after they were given up; messages
- * are lost; bots and partitions change hands while the old owner goes on as if nothing had happened; instances die.
+ * are lost; bots and partitions change hands while the old owner goes on as if nothing had happened; instances die. Longer than other files because a world is one thing.
  */
 import { createInbox } from "../../src/inbox/front.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";

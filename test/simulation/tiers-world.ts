@@ -1,7 +1,7 @@
 /**
  * Several instances whose first tiers stand over one second tier over one storage, on virtual time. They read and write the same few users
  * while calls get lost or late, messages are missed, instances crash between any two steps, and the server of the second tier evicts,
- * hangs, and restarts: empty, or with what it held once. When all is quiet, every tier must hold what storage holds.
+ * hangs, and restarts: empty, or with what it held once. When all is quiet, every tier must hold what storage holds. Longer than other files because a world is one thing.
  */
 import type { MemoryTier } from "../../src/cache/memory.ts";
 import type { CacheServer } from "../../src/cache/server.ts";

@@ -1,6 +1,6 @@
 /**
  * Two instances of botfleet's users over one storage, on virtual time: each works off the updates of two bots of its own, all write the same
- * people, either may crash between any two steps and starts again with what it had not settled, storage fails and loses answers.
+ * people, either may crash between any two steps and starts again with what it had not settled, storage fails and loses answers. Longer than other files because a world is one thing.
  */
 import { limits } from "../../config/limits.ts";
 import { type Attempt, createAttemptScope } from "../../src/attempts.ts";
@@ -17,6 +17,7 @@ import type { UserStore } from "../../src/storage/store.ts";
 import type { Operation } from "../../src/users/operations.ts";
 import { createUserCheck } from "../../src/users/check-user.ts";
 import { createRepository, type Repository } from "../../src/users/repository.ts";
+import { fakeAttempt } from "../support/fake-attempt.ts";
 import { forwardStore } from "../support/forward-store.ts";
 import { ModelCache } from "../support/model-cache.ts";
 import { Process, type Perils } from "./process.ts";
@@ -353,28 +354,10 @@ class InstanceOfUsers {
     this.pump();
   }
 
-  private attempt(seq: number, update: PlannedUpdate): Attempt {
-    let calls = 0;
-    const stopping = new AbortController();
-    return {
-      bot: update.bot,
-      partition: this.partition,
-      seq: toSeq(seq),
-      updateId: update.key,
-      lane: toLaneKey(update.user),
-      number: 0,
-      mayRepeat: false,
-      receivedAt: update.receivedAt,
-      revoked: false,
-      isOver: false,
-      effect: (run) => run(),
-      // Remembers nothing: that a replay takes effect once is the users' own business here.
-      send: (_method, _payload, run) => run(calls++),
-      pause: () => {},
-      resume: () => {},
-      signal: stopping.signal,
-      waitSignal: stopping.signal,
-    };
+  /** It remembers nothing: that a replay takes effect once is the users' own business here. */
+  private attempt(seq: number, { bot, key, user, receivedAt }: PlannedUpdate): Attempt {
+    const { partition } = this;
+    return fakeAttempt(seq, { bot, partition, updateId: key, lane: toLaneKey(user), receivedAt });
   }
 }
 

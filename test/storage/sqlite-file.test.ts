@@ -1,4 +1,4 @@
-/** What becomes of the file of the users: plans of its queries, formats, damage, a full disk. */
+/** What becomes of the file of the users: plans of its queries, formats, damage, a full disk. Longer than other files because what one file can meet belongs side by side. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import {

@@ -1,3 +1,4 @@
+/** What the users promise over a store in memory. Longer than other files because the promises of one part belong side by side. */
 import { describe, expect, test } from "bun:test";
 import { limits } from "../../config/limits.ts";
 import { toSeq, toUserId } from "../../src/ids.ts";

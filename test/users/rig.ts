@@ -5,12 +5,13 @@ import { createCodeTier } from "../../src/cache/codes.ts";
 import { createMemoryTier } from "../../src/cache/memory.ts";
 import { createStorageTier } from "../../src/cache/storage.ts";
 import { Fault } from "../../src/faults.ts";
-import { type Seq, toBotId, toLaneKey, toSeq, toUserId, type UserId } from "../../src/ids.ts";
+import { type Seq, toBotId, toSeq, toUserId, type UserId } from "../../src/ids.ts";
 import { createMemoryUserStore } from "../../src/storage/memory.ts";
 import type { Write } from "../../src/storage/store.ts";
 import type { Operation } from "../../src/users/operations.ts";
 import type { Outcome } from "../../src/users/outcome.ts";
 import { createRepository } from "../../src/users/repository.ts";
+import { fakeAttempt } from "../support/fake-attempt.ts";
 import { forwardStore } from "../support/forward-store.ts";
 import { FakeClock } from "../support/fake-clock.ts";
 
@@ -131,26 +132,12 @@ export function register(referrer?: number): Operation {
 
 function attemptOf(seq: number, receivedAt: number, answerers: (Answerer | undefined)[]): Attempt {
   let calls = 0;
-  const { signal } = new AbortController();
-  return {
+  return fakeAttempt(seq, {
     bot,
-    partition: 0,
-    seq: toSeq(seq),
-    updateId: seq,
-    lane: toLaneKey(1),
-    number: 0,
-    mayRepeat: false,
     receivedAt,
-    revoked: false,
-    isOver: false,
-    effect: (run) => run(),
     send: (_method, _payload, run, answerer) => {
       answerers.push(answerer);
       return run(calls++);
     },
-    pause: () => {},
-    resume: () => {},
-    signal,
-    waitSignal: signal,
-  };
+  });
 }
