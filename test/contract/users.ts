@@ -165,9 +165,17 @@ export function userStoreContract(name: string, create: () => Promise<UserStoreH
       promise("changes any field, and takes optional ones away again", async (store) => {
         const bare = newUser(1);
         await insert(store, bare);
-        const full = changed(bare, { ...fullUser(1), isActive: false, isVerified: true, miniappVerified: true });
+        const flags = { isActive: false, isVerified: true, miniappVerified: true };
+        const full = changed(bare, {
+          ...fullUser(1),
+          ...flags,
+          referralCode: "another",
+          referralCount: 7,
+          createdAt: at + 9,
+        });
         expect(await update(store, full)).toEqual(["stored"]);
         expect(await readOne(store, 1)).toEqual(full.user);
+        expect(await store.idOfCode("another")).toBe(toUserId(1));
         const again: Write = { user: newUser(1, { version: 3 }), before: full.user };
         expect(await update(store, again)).toEqual(["stored"]);
         expect(await readOne(store, 1)).toEqual(again.user);
