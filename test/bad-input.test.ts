@@ -1,6 +1,7 @@
 /**
  * Whatever comes in place of an update or of an answer: the process goes on, every update ends `done` or `dead` with a reason, and the offset
- * never moves past what is not stored. Poller, client, inbox (in memory), pipeline and a grammY bot are the real ones, on virtual time.
+ * never moves past what is not stored. Poller, client, inbox (in memory), pipeline and a grammY bot are the real ones, on virtual time. Longer than other files
+ * because each kind of input is one entry.
  */
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";

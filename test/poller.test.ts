@@ -1,3 +1,4 @@
+/** What the poller promises. Longer than other files because the promises of one part belong side by side. */
 import { expect, test } from "bun:test";
 import { Fault } from "../src/faults.ts";
 import { toBotId, toToken } from "../src/ids.ts";

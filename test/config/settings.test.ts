@@ -1,3 +1,4 @@
+/** What each setting may be. Longer than other files because each variable is one entry. */
 import { describe, expect, test } from "bun:test";
 import optimization from "../../config/database-optimization.json" with { type: "json" };
 import { faultsText } from "../../config/settings.ts";

@@ -1,4 +1,7 @@
-/** What every inbox promises, run on each implementation: `inboxContract("memory", () => ...)`. */
+/**
+ * What every inbox promises, run on each implementation: `inboxContract("memory", () => ...)`. Longer than other files because
+ * the promises of one port belong side by side.
+ */
 import { describe, expect, test } from "bun:test";
 import type { Death, Entry, Inbox, Partition } from "../../src/inbox/inbox.ts";
 import { type BotId, type Seq, toBotId, toSeq, type Update } from "../../src/ids.ts";

@@ -1,4 +1,4 @@
-/** What becomes of the SQLite file: formats, damage, a log that must not grow, a disk that is slow or full. */
+/** What becomes of the SQLite file: formats, damage, a log that must not grow, a disk that is slow or full. Longer than other files because what one file can meet belongs side by side. */
 import { Database } from "bun:sqlite";
 import { describe, expect, test } from "bun:test";
 import {

@@ -1,3 +1,4 @@
+/** What flood control promises. Longer than other files because the promises of one part belong side by side. */
 import { describe, expect, test } from "bun:test";
 import type { Clock } from "../../src/clock.ts";
 import { createFloodCall } from "../../src/telegram/flood-call.ts";
