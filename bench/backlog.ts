@@ -17,6 +17,7 @@ import { type BotId, toBotId, type Update } from "../src/ids.ts";
 import type { Inbox } from "../src/inbox/inbox.ts";
 import { createSqliteInbox } from "../src/inbox/sqlite.ts";
 import { Pipeline } from "../src/pipeline.ts";
+import { botClaim, partitionClaim } from "../test/support/claims.ts";
 
 const { values } = parseArgs({
   options: {
@@ -58,7 +59,7 @@ async function fill(dataDir: string): Promise<void> {
   for (let id = 0; id < updates; id += batchUpdates) {
     const bot = bots[(id / batchUpdates) % bots.length] as BotId;
     const batch = Array.from({ length: Math.min(batchUpdates, updates - id) }, (_, at) => message(id + at));
-    appends.push(inbox.append({ bot, token: "", valid: () => true }, batch));
+    appends.push(inbox.append(botClaim(bot), batch));
     if (appends.length === 100) await Promise.all(appends.splice(0));
   }
   await Promise.all(appends);
@@ -83,11 +84,11 @@ async function until(isTrue: () => boolean): Promise<void> {
 
 async function measure(dataDir: string): Promise<Record<string, number>> {
   const inbox = await open(dataDir);
-  const partition = await inbox.open({ partition: 0, token: "", valid: () => true });
+  const claim = partitionClaim();
+  const partition = await inbox.open(claim);
   let done = 0;
   let failed = 0;
   const pipeline = new Pipeline({
-    partition,
     inbox,
     bots: new Set(bots),
     scope: createAttemptScope(),
@@ -99,11 +100,12 @@ async function measure(dataDir: string): Promise<Record<string, number>> {
       onAttempt: (_, result) => void (result === "done" ? done++ : failed++),
       onTrouble() {},
       onRemembered() {},
+      onFenced() {},
     },
   });
   const before = memory();
   const readFrom = performance.now();
-  const reading = pipeline.run();
+  pipeline.open(partition, { claim });
   await until(() => pipeline.status().backlog === updates);
   const readMs = performance.now() - readFrom;
   const after = memory();
@@ -117,7 +119,6 @@ async function measure(dataDir: string): Promise<Record<string, number>> {
   const left = [...(await inbox.backlog()).values()].reduce((sum, count) => sum + count, 0);
   await pipeline.stop();
   await inbox.stop();
-  await reading;
   const mb = (bytes: number): number => Math.round(bytes / 1_048_576);
   return {
     updates,

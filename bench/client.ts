@@ -164,6 +164,7 @@ function attempt(signal: AbortSignal): Attempt {
     receivedAt: 0,
     revoked: false,
     isOver: false,
+    mayAct: () => true,
     signal,
     waitSignal: signal,
     effect: (run) => run(),

@@ -20,6 +20,7 @@ import { createRedisInbox } from "../src/inbox/redis.ts";
 import { createSqliteInbox } from "../src/inbox/sqlite.ts";
 import { missing, own, redisServer } from "../test/live/programs.ts";
 import { LiveRedis } from "../test/live/redis-server.ts";
+import { botClaim, partitionClaim } from "../test/support/claims.ts";
 
 const { values } = parseArgs({
   options: {
@@ -52,9 +53,7 @@ const onFlushed = (writes: number): void => {
 
 async function measure(inbox: Inbox, serverSeconds?: () => Promise<number>, reader = inbox): Promise<Measured> {
   const opened = await Promise.all(
-    Array.from({ length: reader.partitions }, (_, partition) =>
-      reader.open({ partition, token: "", valid: () => true }),
-    ),
+    Array.from({ length: reader.partitions }, (_, partition) => reader.open(partitionClaim(partition))),
   );
   const perBot = Math.floor(updates / bots / batch) * batch;
   const warmUp = Math.min(perBot, 10 * batch);
@@ -94,7 +93,7 @@ async function round(
 }
 
 async function appendAll(inbox: Inbox, bot: BotId, fromId: number, count: number): Promise<void> {
-  const claim = { bot, token: "", valid: () => true };
+  const claim = botClaim(bot);
   for (let done = 0; done < count; done += batch) {
     await inbox.append(
       claim,

@@ -23,6 +23,8 @@ export interface AttemptRules {
   readonly signal: AbortSignal;
   readonly waitSignal: AbortSignal;
   readonly monotonic: () => number;
+  /** False while the claim on the partition is not known to be held: somebody else may work on it. */
+  readonly mayAct: () => boolean;
   /** The attempt waits in flood control, or is back. */
   readonly onPause: (attempt: AttemptRun) => void;
   readonly onResume: (attempt: AttemptRun) => void;
@@ -129,11 +131,16 @@ export class AttemptRun implements Attempt {
     return this.pausedAt === undefined && this.end === undefined && atMs - this.startedAt >= maxMs;
   }
 
+  mayAct(): boolean {
+    return !this.revoked && this.rules.mayAct();
+  }
+
   async effect<T>(run: () => Promise<T>, answerer: Answerer = "telegram"): Promise<T> {
     if (this.revoked) throw this.revocation();
     this.inFlight++;
     if (answerer === "storage" && this.storageCalls++ === 0) this.storageSince = this.rules.monotonic();
     try {
+      if (!this.rules.mayAct()) throw this.unclaimed();
       const result = await run();
       if (answerer === "telegram") this.answers++;
       if (this.revoked) throw this.revocation();
@@ -253,6 +260,11 @@ export class AttemptRun implements Attempt {
 
   private hashOf(method: string, payload: Payload): string {
     return this.rules.hash(method, typeof payload === "string" ? payload : payload());
+  }
+
+  private unclaimed(): Fault {
+    const words = `update ${this.updateId} waits: whether its partition is still this instance's is not known`;
+    return new Fault("unavailable", words, { effect: "not_done" });
   }
 
   private revocation(): Fault {

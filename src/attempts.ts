@@ -26,6 +26,11 @@ export interface Attempt {
   /** It has ended: what its handler still does where that is not revoked (a timer of the bot's own) belongs to no update. */
   readonly isOver: boolean;
   /**
+   * False once it is revoked, and while the claim on its partition is not known to be held. Whoever changes what is stored looks here between reading what
+   * it changes and writing: whatever another owner of the partition stored since is a conflict then.
+   */
+  mayAct(): boolean;
+  /**
    * Runs one effect. Rejects with `attempt_revoked` before it starts, and also after it ended where the attempt was revoked meanwhile
    * (its result is still remembered). The lane does not go on before every effect begun has ended, so `run` must end by itself.
    */

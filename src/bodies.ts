@@ -1,6 +1,6 @@
 /** The bodies of waiting updates: as many in memory as the limits allow, the rest fetched from the inbox when their lane is due. */
-import type { Body, Partition } from "./inbox/inbox.ts";
-import type { Lane } from "./lanes.ts";
+import type { Body } from "./inbox/inbox.ts";
+import type { Lane, LaneHome } from "./lanes.ts";
 import type { Seq } from "./ids.ts";
 
 export interface BodiesLimits {
@@ -16,15 +16,18 @@ export type Fetched = { readonly kind: "fetched" | "absent" } | { readonly kind:
 /** Lanes whose bodies are read in one query: bounds how long one read holds the others up. */
 const fetchMaxLanes = 64;
 
+interface Asked {
+  readonly lane: Lane;
+  readonly done: (fetched: Fetched) => void;
+}
+
 export class Bodies {
-  private readonly partition: Pick<Partition, "bodies">;
   private readonly limits: BodiesLimits;
-  private queue: { readonly lane: Lane; readonly done: (fetched: Fetched) => void }[] = [];
+  private queue: Asked[] = [];
   /** JSON text of all bodies in memory, bytes. */
   bytes = 0;
 
-  constructor(partition: Pick<Partition, "bodies">, limits: BodiesLimits) {
-    this.partition = partition;
+  constructor(limits: BodiesLimits) {
     this.limits = limits;
   }
 
@@ -50,31 +53,49 @@ export class Bodies {
     return body;
   }
 
+  /** The lane is gone. */
+  drop(lane: Lane): void {
+    this.bytes -= lane.body?.size ?? 0;
+    for (const { size } of lane.laterBodies?.values() ?? []) this.bytes -= size;
+    lane.body = undefined;
+    lane.laterBodies = undefined;
+  }
+
   /** Reads the head's body and, as far as there is room, those behind it. Calls `done` once. Lanes that ask together share a read. */
   fetch(lane: Lane, done: (fetched: Fetched) => void): void {
     this.queue.push({ lane, done });
-    if (this.queue.length === 1) queueMicrotask(() => void this.fetchQueued());
+    if (this.queue.length === 1) queueMicrotask(() => this.fetchQueued());
   }
 
-  private async fetchQueued(): Promise<void> {
+  private fetchQueued(): void {
     const asked = this.queue;
     this.queue = [];
+    for (const [home, lanes] of Map.groupBy(asked, ({ lane }) => lane.home)) void this.fetchFrom(home, lanes);
+  }
+
+  private async fetchFrom(home: LaneHome, asked: readonly Asked[]): Promise<void> {
     for (let from = 0; from < asked.length; from += fetchMaxLanes) {
       const group = asked.slice(from, from + fetchMaxLanes);
-      const bodies = await this.read(group.map(({ lane }) => lane));
+      const bodies = await this.read(
+        home,
+        group.map(({ lane }) => lane),
+      );
       for (const { lane, done } of group) {
         done("error" in bodies ? { kind: "failed", error: bodies.error } : { kind: this.place(lane, bodies) });
       }
     }
   }
 
-  private async read(lanes: readonly Lane[]): Promise<ReadonlyMap<Seq, Body> | { readonly error: unknown }> {
+  private async read(
+    home: LaneHome,
+    lanes: readonly Lane[],
+  ): Promise<ReadonlyMap<Seq, Body> | { readonly error: unknown }> {
     const mayPrefetch = this.bytes < this.limits.bodiesMaxBytes / 2;
     const seqs = lanes.flatMap((lane) =>
       lane.first(mayPrefetch ? this.limits.laneBodiesMax : 1).filter((seq) => lane.laterBodies?.has(seq) !== true),
     );
     try {
-      return await this.partition.bodies(seqs);
+      return await home.partition.bodies(seqs);
     } catch (error) {
       return { error };
     }

@@ -1,17 +1,19 @@
 /**
- * The bots of this instance: claims each, starts its poller, gives its updates to its module, and keeps one bot's failure from reaching
- * another. (With Redis, later, also which bots and partitions are this instance's.)
+ * The bots of this instance, and the partitions that it has: each bot is polled while this instance has the claim to, each partition is worked on while
+ * its claim lasts, and one bot's failure never reaches another.
  *
- *     claimed ─► poller asks getMe ─► module built ─► its lanes open        token refused: lanes held until Telegram takes it again
+ *     asked getMe ─► module built ─► its lanes open             token refused: lanes held until Telegram takes it again
+ *     bot claimed ─► polled          partition claimed ─► opened ─► its updates handled, whoever polled them
  */
 import type { UserFromGetMe } from "grammy/types";
 import type { Clock, Random, Timer } from "./clock.ts";
 import type { BotId } from "./ids.ts";
 import type { Inbox } from "./inbox/inbox.ts";
-import type { Leases } from "./leases/leases.ts";
+import type { BotClaim, Leases, Tenure } from "./leases/leases.ts";
 import type { Log } from "./log.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { Handler } from "./pipeline-options.ts";
+import { createPartitionTenures } from "./fleet-partitions.ts";
 import { createPoller, type Poller } from "./poller.ts";
 import type { PollerState } from "./poller-state.ts";
 import type { PollingEvents, PollingLimits } from "./polling.ts";
@@ -31,11 +33,15 @@ export interface FleetBot {
 
 export interface FleetOptions {
   readonly bots: readonly FleetBot[];
-  readonly inbox: Inbox;
-  readonly pipeline: Pick<Pipeline, "setHandler" | "room">;
+  readonly inbox: Pick<Inbox, "append" | "open">;
+  readonly pipeline: Pick<Pipeline, "setHandler" | "room" | "open">;
+  /** What attempts call a partition. */
+  readonly nameOf: (partition: number) => number;
   readonly leases: Leases;
   readonly clock: Clock;
   readonly random: Random;
+  /** A partition was given back or lost, or has become this instance's: what others know and what is known of it may be old. Never rejects. */
+  readonly onMoved?: (partition: number, way: "in" | "out") => Promise<void>;
   readonly limits: PollingLimits & {
     /** Time between the starts of two bots, ms. */
     readonly startIntervalMs: number;
@@ -50,9 +56,9 @@ export interface FleetBotState {
 }
 
 export interface Fleet {
-  /** Starts the bots one after another, `startIntervalMs` apart. Returns at once; never throws for a fault of a bot. */
+  /** Begins to claim, and starts the bots one after another, `startIntervalMs` apart. Returns at once; never throws for a fault of a bot. */
   start(): void;
-  /** Ends every poll; resolves when no append is in flight. Handlers go on. */
+  /** Ends every poll and gives everything back: resolves when no append is in flight and what handlers have done is durable. */
   stop(): Promise<void>;
   /** In the order of the configuration. */
   bots(): readonly FleetBotState[];
@@ -60,9 +66,18 @@ export interface Fleet {
 
 export function createFleet(options: FleetOptions): Fleet {
   const members = options.bots.map((bot) => new Member(bot, options));
+  const byId = new Map(members.map((member) => [member.id, member]));
   const timers: Timer[] = [];
   return {
     start() {
+      options.leases.start({
+        bot(claim) {
+          const member = byId.get(claim.bot);
+          if (member === undefined) throw new Error(`bot ${claim.bot} was claimed, which is not configured`);
+          return member.poll(claim);
+        },
+        partition: createPartitionTenures(options),
+      });
       for (const [index, member] of members.entries()) {
         const inMs = index * options.limits.startIntervalMs;
         if (inMs === 0) void member.start();
@@ -71,8 +86,9 @@ export function createFleet(options: FleetOptions): Fleet {
     },
     async stop() {
       for (const timer of timers) timer.cancel();
-      await Promise.all(members.map((member) => member.stop()));
+      for (const member of members) member.hold();
       await options.leases.stop();
+      await Promise.all(members.map((member) => member.stop()));
     },
     bots: () => members.map((member) => member.state()),
   };
@@ -82,7 +98,7 @@ class Member {
   private readonly bot: FleetBot;
   private readonly options: FleetOptions;
   private readonly log: Log;
-  private poller: Poller | undefined;
+  private readonly poller: Poller;
   private handler: Handler | undefined;
   private lastPhase: PollerState["phase"] | undefined;
   private lastError: string | undefined;
@@ -93,19 +109,12 @@ class Member {
     this.bot = bot;
     this.options = options;
     this.log = options.log.child({ bot: bot.name });
-  }
-
-  /** Never rejects. */
-  async start(): Promise<void> {
-    const { clock, inbox, leases, limits, pipeline, random } = this.options;
-    const { id, name, client, updates, events } = this.bot;
-    const claim = await leases.claimBot(id);
-    if (this.isStopping) return;
+    const { clock, inbox, leases, limits, pipeline, random } = options;
+    const { id, name, client, updates, events } = bot;
     this.poller = createPoller({
       name,
       client,
       inbox,
-      claim,
       allowedUpdates: updates,
       room: pipeline.room(id),
       clock,
@@ -113,24 +122,56 @@ class Member {
       limits,
       events: {
         ...events,
+        onPoll(outcome, count) {
+          // Another instance may have got the bot while this one stood still.
+          if (outcome === "conflict") leases.doubt();
+          events.onPoll(outcome, count);
+        },
+        onFenced() {
+          leases.doubt();
+          events.onFenced();
+        },
         onState: (state) => this.onState(state),
-        onClaimLost: () => this.log.warn("another instance polls this bot now"),
         onRestart: (words) => this.log.error("polling ended by a fault of botfleet's own and starts again", { words }),
       },
     });
+  }
+
+  get id(): BotId {
+    return this.bot.id;
+  }
+
+  /** Never rejects. */
+  async start(): Promise<void> {
+    if (this.isStopping) return;
     const me = await this.poller.start();
     if (me !== undefined) await this.open(me);
   }
 
+  poll(claim: BotClaim): Tenure {
+    this.poller.hold(claim);
+    return {
+      changed: () => {
+        if (claim.lost()) this.log.warn("another instance polls this bot now");
+        this.poller.claimChanged();
+      },
+      release: () => this.poller.letGo(),
+    };
+  }
+
+  /** From now on its lanes are neither opened nor closed. */
+  hold(): void {
+    this.isStopping = true;
+  }
+
   async stop(): Promise<void> {
     this.isStopping = true;
-    await this.poller?.stop();
+    await this.poller.stop();
   }
 
   state(): FleetBotState {
-    const unborn: PollerState = { phase: "starting", since: 0, error: undefined, polledAt: undefined };
     const { id, name } = this.bot;
-    return { id, name, poller: this.broken ?? this.poller?.state() ?? unborn };
+    return { id, name, poller: this.broken ?? this.poller.state() };
   }
 
   private async open(me: UserFromGetMe): Promise<void> {
@@ -140,7 +181,7 @@ class Member {
       // Updates that arrive are kept: with the module mended, the next start handles them.
       const words = `The module of bot ${this.bot.name} cannot be built; mend it and restart. Its updates are kept.`;
       this.log.error(words, { error });
-      await this.poller?.stop();
+      await this.poller.stop();
       this.broken = { phase: "stopped", since: this.options.clock.now(), error: words, polledAt: undefined };
       return;
     }
@@ -168,7 +209,7 @@ class Member {
   /** While the token is refused every call of a handler would fail: its lanes are held instead. */
   private showHandler(): void {
     if (this.isStopping || this.handler === undefined) return;
-    const isDisabled = this.poller?.state().phase === "disabled";
+    const isDisabled = this.poller.state().phase === "disabled";
     this.options.pipeline.setHandler(this.bot.id, isDisabled ? undefined : this.handler);
   }
 }

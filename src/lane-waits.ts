@@ -18,9 +18,9 @@ export class LaneWaits {
     this.timers.set(lane, this.clock.setTimer(end, ms));
   }
 
-  /** Ends every wait; what was waited for does not happen. */
-  clear(): void {
-    for (const timer of this.timers.values()) timer.cancel();
-    this.timers.clear();
+  /** Ends the wait of a lane, where it waits; what was waited for does not happen. */
+  end(lane: Lane): void {
+    this.timers.get(lane)?.cancel();
+    this.timers.delete(lane);
   }
 }

@@ -5,17 +5,25 @@
  *
  *     add ─► ready ─► working ─► done: next head ready, or the lane is gone
  *                        └─────► waiting (a retry, an outage) ─► ready
+ *
+ * A lane lives in a home, the partition its entries come from. It is removed, with what it holds, where that home is given up.
  */
-import type { Body } from "./inbox/inbox.ts";
+import type { Body, Partition } from "./inbox/inbox.ts";
 import type { BotId, LaneKey, Seq } from "./ids.ts";
 import { LaneAges } from "./lane-ages.ts";
 
-export type LaneState = "ready" | "working" | "waiting";
+export type LaneState = "ready" | "working" | "waiting" | "removed";
+
+/** What a lane must know of the partition that its entries come from. */
+export interface LaneHome {
+  readonly partition: Pick<Partition, "bodies">;
+}
 
 /** One chat's line. Read by the pipeline, changed only by `Lanes` (but for `failures` and the bodies, which are the pipeline's). */
-export class Lane {
+export class Lane<Home extends LaneHome = LaneHome> {
   readonly key: LaneKey;
-  readonly line: BotLine;
+  readonly line: BotLine<Home>;
+  readonly home: Home;
   state: LaneState = "ready";
   /** Outages in a row that its head met: the exponent of its back-off. */
   failures = 0;
@@ -27,8 +35,9 @@ export class Lane {
   private later: Seq[] | undefined;
   private laterFrom = 0;
 
-  constructor(line: BotLine, key: LaneKey, head: Seq) {
+  constructor(line: BotLine<Home>, home: Home, key: LaneKey, head: Seq) {
     this.line = line;
+    this.home = home;
     this.key = key;
     this.head = head;
   }
@@ -71,10 +80,11 @@ export class Lane {
 }
 
 /** What the lanes of one bot share. */
-export class BotLine {
+export class BotLine<Home extends LaneHome = LaneHome> {
   readonly bot: BotId;
-  readonly lanes = new Map<LaneKey, Lane>();
-  readonly ready = new Fifo<Lane>();
+  readonly lanes = new Map<LaneKey, Lane<Home>>();
+  /** Removed ones stay until their turn comes. */
+  readonly ready = new Fifo<Lane<Home>>();
   /** Of its unsettled entries; the pipeline's. */
   readonly ages = new LaneAges();
   /** Unsettled entries. */
@@ -101,12 +111,12 @@ export interface LaneLimits {
   readonly slotsReservedPerBot: number;
 }
 
-export class Lanes {
+export class Lanes<Home extends LaneHome = LaneHome> {
   private readonly limits: LaneLimits;
-  private readonly lines = new Map<BotId, BotLine>();
-  private readonly turns = new Fifo<BotLine>();
+  private readonly lines = new Map<BotId, BotLine<Home>>();
+  private readonly turns = new Fifo<BotLine<Home>>();
   /** Bots that may start a lane on a reserved slot where no common one is free. */
-  private readonly entitled = new Fifo<BotLine>();
+  private readonly entitled = new Fifo<BotLine<Home>>();
   /** Unsettled entries of all bots. */
   backlog = 0;
   /** Slots taken in all. */
@@ -116,10 +126,10 @@ export class Lanes {
     this.limits = limits;
   }
 
-  line(bot: BotId): BotLine {
+  line(bot: BotId): BotLine<Home> {
     let line = this.lines.get(bot);
     if (line === undefined) {
-      line = new BotLine(bot);
+      line = new BotLine<Home>(bot);
       this.lines.set(bot, line);
     }
     return line;
@@ -129,8 +139,8 @@ export class Lanes {
     return this.lines.size;
   }
 
-  /** Puts an entry at the end of its lane. Entries of one lane must come in rising `seq`. */
-  add(bot: BotId, key: LaneKey, seq: Seq): Lane {
+  /** Puts an entry at the end of its lane. Entries of one lane must come in rising `seq`, and from the same home. */
+  add(home: Home, bot: BotId, key: LaneKey, seq: Seq): Lane<Home> {
     const line = this.line(bot);
     line.backlog++;
     this.backlog++;
@@ -139,7 +149,7 @@ export class Lanes {
       lane.append(seq);
       return lane;
     }
-    const created = new Lane(line, key, seq);
+    const created = new Lane(line, home, key, seq);
     line.lanes.set(key, created);
     this.queue(created);
     return created;
@@ -153,7 +163,7 @@ export class Lanes {
   }
 
   /** The lane whose turn it is, now `working` and holding a slot; undefined where nothing may start. */
-  take(): Lane | undefined {
+  take(): Lane<Home> | undefined {
     const { slotsTotal, slotsReservedPerBot } = this.limits;
     while (this.working < slotsTotal) {
       const line = this.turns.shift();
@@ -171,39 +181,55 @@ export class Lanes {
   }
 
   /** The head is finished: the lane's next entry gets in line, or the lane is gone. Its slot must have been given back. */
-  done(lane: Lane): void {
+  done(lane: Lane<Home>): void {
     lane.line.backlog--;
     this.backlog--;
     if (lane.shift()) this.queue(lane);
     else lane.line.lanes.delete(lane.key);
   }
 
+  /** All of a home. */
+  *of(home: Home): Iterable<Lane<Home>> {
+    for (const line of this.lines.values()) {
+      for (const lane of line.lanes.values()) if (lane.home === home) yield lane;
+    }
+  }
+
+  /** Forgets a lane and everything in it. Its slot must have been given back. */
+  remove(lane: Lane<Home>): void {
+    lane.line.backlog -= lane.size;
+    this.backlog -= lane.size;
+    lane.state = "removed";
+    lane.line.lanes.delete(lane.key);
+  }
+
   /** The head has to wait; nothing else of the lane goes on meanwhile. Its slot must have been given back. */
-  wait(lane: Lane): void {
+  wait(lane: Lane<Home>): void {
     lane.state = "waiting";
   }
 
   /** The wait of a lane is over. */
-  queue(lane: Lane): void {
+  queue(lane: Lane<Home>): void {
     lane.state = "ready";
     lane.line.ready.push(lane);
     this.offer(lane.line);
   }
 
-  takeSlot(lane: Lane): void {
+  takeSlot(lane: Lane<Home>): void {
     lane.line.working++;
     this.working++;
   }
 
-  giveSlot(lane: Lane): void {
+  giveSlot(lane: Lane<Home>): void {
     lane.line.working--;
     this.working--;
     this.offer(lane.line);
   }
 
-  private begin(line: BotLine): Lane | undefined {
+  private begin(line: BotLine<Home>): Lane<Home> | undefined {
     if (!line.open || line.working >= this.limits.slotsPerBot) return undefined;
-    const lane = line.ready.shift();
+    let lane = line.ready.shift();
+    while (lane?.state === "removed") lane = line.ready.shift();
     if (lane === undefined) return undefined;
     lane.state = "working";
     this.takeSlot(lane);
@@ -212,7 +238,7 @@ export class Lanes {
   }
 
   /** Every bot that could start a lane if there were a slot stands in turn, and keeps its place until it has started one. */
-  private offer(line: BotLine): void {
+  private offer(line: BotLine<Home>): void {
     if (!line.open || line.ready.size === 0 || line.working >= this.limits.slotsPerBot) return;
     if (!line.inTurn) {
       line.inTurn = true;

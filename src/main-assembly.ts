@@ -3,10 +3,12 @@ import { type AttemptScope, createAttemptScope } from "./attempts.ts";
 import type { BotModule } from "./bots/bot.ts";
 import type { Clock, Random } from "./clock.ts";
 import { createFleet, type Fleet, type FleetBotState } from "./fleet.ts";
-import type { BotId } from "./ids.ts";
+import { Fault } from "./faults.ts";
+import { type BotId, toSeq } from "./ids.ts";
 import type { Inbox, Partition } from "./inbox/inbox.ts";
 import { newPartitionName, partitionNameOf } from "./inbox/partition-name.ts";
 import { createSqliteInbox } from "./inbox/sqlite.ts";
+import type { PartitionClaim } from "./leases/leases.ts";
 import { createLocalLeases } from "./leases/local.ts";
 import type { Log } from "./log.ts";
 import { createFleetBots, type FleetBots } from "./main-bots.ts";
@@ -17,7 +19,7 @@ import { createMetrics, type Metrics } from "./ops/metrics.ts";
 import { startSidecar, type Sidecar } from "./ops/sidecar.ts";
 import type { BotStatus, FleetState, Status } from "./ops/status.ts";
 import { Pipeline } from "./pipeline.ts";
-import type { PipelineEvents } from "./pipeline-options.ts";
+import { createPipelineEvents } from "./main-events.ts";
 import type { Limits } from "../config/limits.ts";
 import type { Settings } from "../config/settings.ts";
 
@@ -64,11 +66,11 @@ class Assembly implements Botfleet {
   private state: FleetState = "starting";
   private sidecar: Sidecar | undefined;
   private inbox: Inbox | undefined;
+  private opened: Partition | undefined;
   private pipeline: Pipeline | undefined;
   private fleet: Fleet | undefined;
   private connections: FleetBots | undefined;
   private users: OpenedUsers | undefined;
-  private reading: Promise<void> | undefined;
   private deadLetters = 0;
   /** Commits after which the dead letters have to be counted. */
   private countsDue = 0;
@@ -110,15 +112,12 @@ class Assembly implements Botfleet {
     this.sidecar = startSidecar({ ...settings.sidecar, health, metrics: this.metrics, source, clock, log });
     try {
       const inbox = await this.openInbox();
-      const leases = createLocalLeases();
+      const leases = createLocalLeases({ bots: settings.bots.map(({ id }) => id), partitions: inbox.partitions });
       const scope = createAttemptScope();
-      const partition = await inbox.open(await leases.claimPartition(0));
       // Several instances, each with a partition 0, may share the users in MongoDB.
       const isShared = settings.mongodb !== undefined;
-      const partitionName = isShared ? partitionNameOf(settings.dataDir, newPartitionName) : partition.number;
+      const partitionName = isShared ? partitionNameOf(settings.dataDir, newPartitionName) : 0;
       const pipeline = new Pipeline({
-        partition,
-        partitionName,
         inbox,
         bots: new Set(settings.bots.map(({ id }) => id)),
         scope,
@@ -126,11 +125,17 @@ class Assembly implements Botfleet {
         random,
         limits: { ...limits.pipeline, drainMaxMs: limits.process.drainMaxMs },
         redact: this.options.redact,
-        events: this.pipelineEvents(),
+        events: createPipelineEvents({
+          log,
+          names: this.names,
+          metrics: this.metrics,
+          // Durable with the commit after the one that may be in flight.
+          onDeath: () => (this.countsDue = 2),
+        }),
       });
       const { modules } = this.options;
       const usesStorage = [...modules.values()].some(({ uses = [] }) => uses.length > 0);
-      if (usesStorage) this.users = await this.openUsers(partition, partitionName, scope);
+      if (usesStorage) this.users = await this.openUsers(partitionName, scope);
       const onMalformed = (): void => void this.countLetters();
       const { metrics } = this;
       this.connections = createFleetBots({
@@ -147,10 +152,22 @@ class Assembly implements Botfleet {
         onMalformed,
       });
       const { bots } = this.connections;
-      const fleet = createFleet({ bots, inbox, pipeline, leases, clock, random, limits: limits.poller, log });
+      const nameOf = (partition: number): number => partitionName + partition;
+      const open = async (claim: PartitionClaim): Promise<Partition> => (this.opened = await inbox.open(claim));
+      const tracked = { append: inbox.append.bind(inbox), open };
+      const fleet = createFleet({
+        bots,
+        inbox: tracked,
+        pipeline,
+        nameOf,
+        leases,
+        clock,
+        random,
+        limits: limits.poller,
+        log,
+      });
       this.pipeline = pipeline;
       this.fleet = fleet;
-      this.reading = pipeline.run();
       fleet.start();
     } catch (error) {
       await this.sidecar.stop();
@@ -165,18 +182,21 @@ class Assembly implements Botfleet {
     // Before the inbox, which it asks what is settled.
     await this.users?.stop();
     await this.inbox?.stop();
-    await this.reading;
     await this.connections?.stop();
     await this.sidecar?.stop();
     this.metrics.stop();
   }
 
-  private openUsers(partition: Partition, partitionName: number, scope: AttemptScope): Promise<OpenedUsers> {
+  private openUsers(partitionName: number, scope: AttemptScope): Promise<OpenedUsers> {
     const { metrics } = this;
+    const unopened = new Fault("unavailable", "the inbox is not open yet");
     return openUsers({
       ...this.options,
       metrics,
-      partition,
+      partition: {
+        settledBelow: () => this.opened?.settledBelow() ?? toSeq(0),
+        bodies: (seqs) => this.opened?.bodies(seqs) ?? Promise.reject(unopened),
+      },
       partitionName,
       scope,
       onLost: (isLost) => this.storageOutage.set(isLost),
@@ -220,33 +240,6 @@ class Assembly implements Botfleet {
     }
   }
 
-  private pipelineEvents(): PipelineEvents {
-    const { log } = this.options;
-    const counts = new Map([...this.names].map(([id, name]) => [id, this.metrics.bot(name)]));
-    return {
-      onAttempt: (bot, result, handlerMs, sinceReceiptMs, update) =>
-        counts.get(bot)?.attempt(result, handlerMs, sinceReceiptMs, update),
-      onRemembered: () => this.metrics.remembered(),
-      onTrouble: (bot, { kind, updateId, error }) => {
-        const fields = { bot: this.names.get(bot), update: updateId, error };
-        switch (kind) {
-          case "retry":
-            return log.warn("a handler failed; the update is tried again", fields);
-          case "dead":
-            // Durable with the commit after the one that may be in flight.
-            this.countsDue = 2;
-            return log.error("an update became a dead letter", fields);
-          case "undeliverable":
-            return log.debug("an update was settled unanswered: its chat cannot be written to", fields);
-          case "outage":
-            return log.debug("an update waits: something it needs is unavailable", fields);
-          case "inbox":
-            return log.error("the inbox could not be read or written", fields);
-        }
-      },
-    };
-  }
-
   /** Never rejects: a number on a page is not worth a failure. */
   private async countLetters(): Promise<void> {
     try {
@@ -262,7 +255,9 @@ class Assembly implements Botfleet {
     const pollers = (this.fleet?.bots() ?? []).map(({ poller }) => poller);
     return (
       pollers.every(({ phase, error }) => phase !== "starting" || error !== undefined) &&
-      pollers.some(({ phase }) => phase === "polling" || phase === "full" || phase === "disabled")
+      pollers.some(
+        ({ phase }) => phase === "polling" || phase === "full" || phase === "disabled" || phase === "elsewhere",
+      )
     );
   }
 

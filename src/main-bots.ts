@@ -136,6 +136,7 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
         if (appended.malformed > 0) options.onMalformed();
       },
       onAppendFailed: () => counts.appendFailed(),
+      onFenced: () => metrics.fenced("append"),
     },
   };
   return { bot: made, flood };

@@ -22,7 +22,7 @@ import type { Settings } from "../config/settings.ts";
 export interface OpenUsersOptions {
   readonly settings: Settings;
   readonly limits: Limits;
-  readonly partition: Partition;
+  readonly partition: Pick<Partition, "settledBelow" | "bodies">;
   /** What attempts call it. */
   readonly partitionName: number;
   readonly scope: AttemptScope;

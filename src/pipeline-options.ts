@@ -4,7 +4,8 @@ import type { BodiesLimits } from "./bodies.ts";
 import type { Clock, Random } from "./clock.ts";
 import type { ExpiryLimits } from "./expiry.ts";
 import type { Fault } from "./faults.ts";
-import type { Inbox, Partition } from "./inbox/inbox.ts";
+import type { Inbox } from "./inbox/inbox.ts";
+import type { PartitionClaim } from "./leases/leases.ts";
 import type { LaneLimits } from "./lanes.ts";
 import type { BotId, Update } from "./ids.ts";
 import type { Verdict, VerdictLimits } from "./verdict.ts";
@@ -30,6 +31,8 @@ export interface PipelineEvents {
   onTrouble(bot: BotId, trouble: Trouble): void;
   /** A finished send of an earlier attempt was not repeated. */
   onRemembered(): void;
+  /** A write was refused because its claim is lost: another instance has the partition. */
+  onFenced(): void;
 }
 
 export interface Trouble {
@@ -55,10 +58,23 @@ export interface PipelineStatus {
   readonly unconfigured: ReadonlyMap<BotId, number>;
 }
 
-export interface PipelineOptions {
-  readonly partition: Partition;
+export interface OpenOptions {
+  readonly claim: PartitionClaim;
   /** What attempts call the partition, where several inboxes have one of the same number. Default: its number. */
-  readonly partitionName?: number;
+  readonly name?: number;
+}
+
+/** What the pipeline does for one partition. */
+export interface PartitionWork {
+  /** The claim's `valid` or `lost` answers differently. */
+  changed(): void;
+  /** Starts nothing more of it; what is in work may end, for `drainMaxMs`. Resolves when its outcomes are durable, as `over`. */
+  giveBack(): Promise<void>;
+  /** Resolves when nothing of it is in work or being settled, after the claim was lost or it was given back. */
+  readonly over: Promise<void>;
+}
+
+export interface PipelineOptions {
   readonly inbox: Pick<Inbox, "state" | "onState">;
   /** Every bot that is configured. */
   readonly bots: ReadonlySet<BotId>;

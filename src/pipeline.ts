@@ -1,5 +1,5 @@
 /**
- * From the inbox to the handlers and back: reads a partition, keeps each chat in order, runs handlers side by side in bounded
+ * From the inbox to the handlers and back: reads the partitions that this instance has, keeps each chat in order, runs handlers side by side in bounded
  * slots, and settles what they leave behind. (Longer than most files: one state machine, whose steps are read together.)
  *
  * How each step can fail or be interrupted:
@@ -11,22 +11,35 @@
  *     crash while in work        the entry is unsettled: the next process handles it again, as a suspect
  *     crash after the handler    the outcome was not durable yet: as above (promise 3 allows this one repetition)
  *     settle cannot be written   the inbox retries; no new handler starts while it fails or too many outcomes wait
- *     shutdown                   waits end at once, handlers get `drainMaxMs`, then calls are aborted and their updates stay
+ *     claim not confirmed        nothing starts and no effect begins until it is; what is in work waits as in any outage
+ *     claim lost                 what is in work is given up, writes are fenced, the lanes are forgotten: its new owner reads them
+ *     partition given back       its lanes are forgotten but for those in work, which get `drainMaxMs`; every outcome is durable first
+ *     shutdown                   all partitions are given back: waits end at once, after `drainMaxMs` calls are aborted and their updates stay
  */
 import { type AttemptEnd, AttemptRun, type AttemptRules } from "./attempt-run.ts";
 import { Bodies } from "./bodies.ts";
 import { backoffMs } from "./clock.ts";
 import { isExpired } from "./expiry.ts";
 import { type Fault, faultOf } from "./faults.ts";
-import type { Body, Entry, Mark, Outcome, Suspicion } from "./inbox/inbox.ts";
-import { type Lane, Lanes } from "./lanes.ts";
+import type { Body, Entry, Mark, Outcome, Partition, Suspicion } from "./inbox/inbox.ts";
+import { type Lane as AnyLane, Lanes } from "./lanes.ts";
 import { LaneUnknowns } from "./lane-unknowns.ts";
 import { LaneWaits } from "./lane-waits.ts";
 import type { BotId, Seq } from "./ids.ts";
-import type { Handler, PipelineOptions, PipelineStatus, Trouble } from "./pipeline-options.ts";
+import { OpenPartition } from "./pipeline-partition.ts";
+import type {
+  Handler,
+  OpenOptions,
+  PartitionWork,
+  PipelineOptions,
+  PipelineStatus,
+  Trouble,
+} from "./pipeline-options.ts";
 import { type Room, Rooms } from "./room.ts";
 import { giveUp, judge, type Verdict } from "./verdict.ts";
 import { Work } from "./work.ts";
+
+type Lane = AnyLane<OpenPartition>;
 
 /** What an entry brought along, where it is not new. */
 interface Extra {
@@ -41,52 +54,36 @@ export class Pipeline {
   private readonly options: PipelineOptions;
   /** Wall-clock ms. */
   private readonly startedAt: number;
-  private readonly lanes: Lanes;
+  private readonly lanes: Lanes<OpenPartition>;
   private readonly bodies: Bodies;
   private readonly rooms: Rooms;
-  private readonly rules: AttemptRules;
+  private readonly opened = new Set<OpenPartition>();
   private readonly handlers = new Map<BotId, Handler>();
   private readonly extras = new Map<Seq, Extra>();
-  private readonly calls = new AbortController();
-  private readonly waits = new AbortController();
   private readonly work: Work;
   private readonly laneWaits: LaneWaits;
   private readonly unknowns = new LaneUnknowns();
-  private readonly unconfigured = new Map<BotId, number>();
   private readonly stopListening: () => void;
   private alone: Lane | undefined;
   private isAloneRunning = false;
   /** Lanes between `take` and the end of what follows their attempt. */
   private inHand = 0;
   private settling = 0;
+  /** Some claim has not been confirmed in time. */
+  private isUnsure = false;
   private isStopping = false;
   private stopping: Promise<void> | undefined;
-  /** The claim is lost: whoever has it now handles what is left. */
-  private isFenced = false;
   private isPumping = false;
-  private onIdle: (() => void) | undefined;
 
   constructor(options: PipelineOptions) {
     const { clock, limits } = options;
     this.options = options;
     this.startedAt = clock.now();
     this.lanes = new Lanes(limits);
-    this.bodies = new Bodies(options.partition, limits);
+    this.bodies = new Bodies(limits);
     this.rooms = new Rooms(clock);
     this.work = new Work(clock, limits, this.lanes);
     this.laneWaits = new LaneWaits(clock);
-    this.rules = {
-      partition: options.partitionName ?? options.partition.number,
-      signal: this.calls.signal,
-      waitSignal: this.waits.signal,
-      monotonic: () => clock.monotonic(),
-      onPause: (run) => {
-        if (this.work.pause(run)) this.pump();
-      },
-      onResume: (run) => this.work.resume(run),
-      onRemembered: () => options.events.onRemembered(),
-      hash: (method, payload) => Bun.hash(`${method}\n${payload}`).toString(),
-    };
     for (const bot of options.bots) this.lanes.line(bot);
     this.stopListening = options.inbox.onState(() => {
       this.rooms.changed();
@@ -94,14 +91,17 @@ export class Pipeline {
     });
   }
 
-  /** Reads the partition until the inbox stops. Resolves then; never rejects for a fault of a bot. */
-  async run(): Promise<void> {
-    for (;;) {
-      const entries = await this.options.partition.next(readMaxEntries);
-      if (entries.length === 0) return;
-      for (const entry of entries) this.admit(entry);
-      this.pump();
-    }
+  /** Works on a partition until the inbox stops, the claim is lost, or it is given back. Not while an earlier work on it is not over. */
+  open(partition: Partition, options: OpenOptions): PartitionWork {
+    const opened = new OpenPartition(partition, options, (signals) => this.rulesOf(signals, partition, options));
+    this.opened.add(opened);
+    if (this.isStopping) opened.end();
+    else void this.read(opened); // Never rejects.
+    return {
+      changed: () => this.claimChanged(opened),
+      giveBack: () => this.giveBackPartition(opened),
+      over: opened.over,
+    };
   }
 
   /** Lets a bot's updates run through `handler`, or with `undefined` holds them back (not started, disabled, paused). */
@@ -136,7 +136,7 @@ export class Pipeline {
       working: this.work.size,
       floodWaiting: this.work.floodWaiting,
       settling: this.settling,
-      unconfigured: this.unconfigured,
+      unconfigured: this.unconfigured(),
     };
   }
 
@@ -150,29 +150,111 @@ export class Pipeline {
   }
 
   private async drain(): Promise<void> {
-    this.waits.abort();
-    this.laneWaits.clear();
-    if (this.alone !== undefined && !this.isAloneRunning) this.release(this.alone);
-    const drained = new Promise<void>((resolve) => (this.onIdle = resolve));
-    const deadline = this.options.clock.setTimer(() => {
-      this.calls.abort();
-      this.work.revokeAll();
-    }, this.options.limits.drainMaxMs);
-    this.checkIdle();
-    await drained;
-    deadline.cancel();
+    await Promise.all([...this.opened].map((opened) => this.giveBackPartition(opened)));
     this.work.stop();
     this.stopListening();
   }
 
-  private admit(entry: Entry): void {
+  private async read(opened: OpenPartition): Promise<void> {
+    for (;;) {
+      const entries = await opened.partition.next(readMaxEntries);
+      if (entries.length === 0 || opened.hasEnded) return;
+      for (const entry of entries) this.admit(opened, entry);
+      this.pump();
+    }
+  }
+
+  private rulesOf(
+    signals: Pick<AttemptRules, "signal" | "waitSignal">,
+    { number }: Partition,
+    { claim, name = number }: OpenOptions,
+  ): AttemptRules {
+    const { clock, events } = this.options;
+    return {
+      ...signals,
+      partition: name,
+      monotonic: () => clock.monotonic(),
+      mayAct: () => claim.valid(),
+      onPause: (run) => {
+        if (this.work.pause(run)) this.pump();
+      },
+      onResume: (run) => this.work.resume(run),
+      onRemembered: () => events.onRemembered(),
+      hash: (method, payload) => Bun.hash(`${method}\n${payload}`).toString(),
+    };
+  }
+
+  private claimChanged(opened: OpenPartition): void {
+    if (opened.claim.lost()) this.lose(opened);
+    this.isUnsure = [...this.opened].some(({ hasEnded, claim }) => !hasEnded && !claim.valid());
+    this.pump();
+  }
+
+  /** Somebody else works on it, or may: what is in work here can have no effect any more. */
+  private lose(opened: OpenPartition): void {
+    if (opened.isLost) return;
+    opened.isLost = true;
+    this.endPartition(opened);
+    this.cutShort(opened);
+  }
+
+  private giveBackPartition(opened: OpenPartition): Promise<void> {
+    if (!opened.hasEnded) {
+      this.endPartition(opened);
+      const { clock, limits } = this.options;
+      const deadline = clock.setTimer(() => this.cutShort(opened), limits.drainMaxMs);
+      void opened.over.then(() => deadline.cancel());
+    }
+    return opened.over;
+  }
+
+  /** Forgets what is not in work. */
+  private endPartition(opened: OpenPartition): void {
+    opened.end();
+    void opened.over.then(() => this.opened.delete(opened));
+    const { alone } = this;
+    if (alone?.home === opened && !this.isAloneRunning) {
+      this.release(alone);
+      this.forget(alone);
+    }
+    for (const lane of this.lanes.of(opened)) if (lane.state !== "working") this.forget(lane);
+    this.rooms.changed();
+    this.pump();
+  }
+
+  private cutShort(opened: OpenPartition): void {
+    opened.abortCalls();
+    this.work.revoke(opened);
+  }
+
+  /** The lane holds no slot. What is left in it stays in the inbox. */
+  private forget(lane: Lane): void {
+    this.laneWaits.end(lane);
+    this.bodies.drop(lane);
+    this.unknowns.forget(lane);
+    for (const seq of lane.first(lane.size)) {
+      this.extras.delete(seq);
+      lane.line.ages.settle(seq);
+    }
+    this.lanes.remove(lane);
+  }
+
+  private unconfigured(): ReadonlyMap<BotId, number> {
+    const sum = new Map<BotId, number>();
+    for (const { unconfigured } of this.opened) {
+      for (const [bot, count] of unconfigured) sum.set(bot, (sum.get(bot) ?? 0) + count);
+    }
+    return sum;
+  }
+
+  private admit(opened: OpenPartition, entry: Entry): void {
     const { bot, seq, lane: key, attempts, suspicion, receivedAt, body } = entry;
     if (!this.options.bots.has(bot)) {
-      this.unconfigured.set(bot, (this.unconfigured.get(bot) ?? 0) + 1);
+      opened.unconfigured.set(bot, (opened.unconfigured.get(bot) ?? 0) + 1);
       return;
     }
     if (attempts > 0 || suspicion !== "none") this.extras.set(seq, { attempts, suspicion });
-    const lane = this.lanes.add(bot, key, seq);
+    const lane = this.lanes.add(opened, bot, key, seq);
     lane.line.ages.add(seq, receivedAt);
     if (body !== undefined) this.bodies.keep(lane, seq, body);
   }
@@ -200,6 +282,7 @@ export class Pipeline {
     const lane = this.lanes.take();
     if (lane === undefined) return false;
     this.inHand++;
+    lane.home.inHand++;
     if (this.extra(lane.head).suspicion === "alone") this.alone = lane;
     else this.prepare(lane);
     return true;
@@ -211,7 +294,7 @@ export class Pipeline {
   }
 
   private isUp(): boolean {
-    return !this.isStopping && !this.isFenced && this.options.inbox.state() !== "failing";
+    return !this.isStopping && !this.isUnsure && this.options.inbox.state() !== "failing";
   }
 
   private prepare(lane: Lane): void {
@@ -243,8 +326,8 @@ export class Pipeline {
   private start(lane: Lane): void {
     const { bot } = lane.line;
     const handler = this.handlers.get(bot);
-    // The bot may have been paused, or the inbox have begun to fail, while the body was fetched.
-    const body = handler !== undefined && this.mayRun() ? this.bodies.take(lane) : undefined;
+    // The bot may have been paused, the inbox have begun to fail, or the partition have ended, while the body was fetched.
+    const body = handler !== undefined && this.isHeld(lane) && this.mayRun() ? this.bodies.take(lane) : undefined;
     if (handler === undefined || body === undefined) {
       this.giveBack(lane);
     } else if (isExpired(body.update, this.ageMs(body), this.options.limits)) {
@@ -259,9 +342,17 @@ export class Pipeline {
 
   private startMarked(lane: Lane, body: Body): void {
     const handler = this.handlers.get(lane.line.bot);
-    if (handler !== undefined && this.isUp()) this.attempt(lane, body, handler);
+    if (handler !== undefined && this.isHeld(lane) && this.isUp()) this.attempt(lane, body, handler);
     // Nothing has run: a crash from now on must not count against this entry.
     else this.mark(lane, { seq: lane.head, started: false }, () => this.giveBack(lane));
+  }
+
+  /** False where its partition has ended, or may be another instance's: that is told when it is known. */
+  private isHeld({ home }: Lane): boolean {
+    if (home.hasEnded) return false;
+    if (home.claim.valid()) return true;
+    this.isUnsure = true;
+    return false;
   }
 
   private attempt(lane: Lane, body: Body, handler: Handler): void {
@@ -272,7 +363,7 @@ export class Pipeline {
     const isFromBefore = body.receivedAt < this.startedAt;
     const mayRepeat = suspicion !== "none" || isFromBefore || this.unknowns.has(lane);
     const of = { bot, seq: lane.head, lane: lane.key, number: attempts, mayRepeat };
-    const run = new AttemptRun(of, body, clock.monotonic(), this.rules);
+    const run = new AttemptRun(of, body, clock.monotonic(), lane.home.rules);
     run.holder = lane;
     this.work.add(run);
     run.begin(
@@ -310,14 +401,14 @@ export class Pipeline {
         );
         return;
       case "kept":
-        this.mark(lane, this.markAfter(lane, run), () => this.release(lane));
+        this.mark(lane, this.markAfter(lane, run), () => this.giveBack(lane));
     }
   }
 
   /** As verdict.ts decides, but for an outage that only this update meets. */
   private judge(lane: Lane, run: AttemptRun, end: AttemptEnd): Verdict {
     const { limits, redact } = this.options;
-    const ended = { lane: lane.key, attemptsBefore: run.number, isStopping: this.isStopping, redact };
+    const ended = { lane: lane.key, attemptsBefore: run.number, isStopping: lane.home.hasEnded, redact };
     const verdict = judge(end, ended, limits);
     if (run.wasAnswered) lane.line.answered++;
     if (verdict.kind !== "outage" || verdict.fault.effect !== "unknown") {
@@ -341,11 +432,11 @@ export class Pipeline {
   }
 
   private mark(lane: Lane, mark: Mark | undefined, next: () => void): void {
-    if (mark === undefined) {
+    if (mark === undefined || lane.home.isLost) {
       next();
       return;
     }
-    this.options.partition.mark([mark]).then(next, (error: unknown) => {
+    lane.home.partition.mark([mark]).then(next, (error: unknown) => {
       this.refused(lane, error);
       this.wait(lane, this.outageWaitMs(lane, undefined));
     });
@@ -354,28 +445,33 @@ export class Pipeline {
   /** A write that the inbox will not repeat. After a fence the partition is somebody else's, who hands out again what is unsettled. */
   private refused(lane: Lane, error: unknown): void {
     const fault = faultOf(error);
-    if (fault?.code === "inbox_fenced") this.isFenced = true;
+    if (fault?.code === "inbox_fenced") {
+      this.options.events.onFenced();
+      this.lose(lane.home);
+    }
     this.trouble(lane, { kind: "inbox", updateId: undefined, error: String(error) }, fault);
   }
 
   private settle(lane: Lane, outcome: Outcome): void {
-    const seq = lane.head;
+    const { home, head } = lane;
     this.settling++;
-    this.options.partition.settle(seq, outcome).then(
-      () => this.settled(),
+    home.settling++;
+    home.partition.settle(head, outcome).then(
+      () => this.settled(home),
       (error: unknown) => {
         this.refused(lane, error);
-        this.settled();
+        this.settled(home);
       },
     );
     this.release(lane);
     this.finish(lane);
   }
 
-  private settled(): void {
+  private settled(home: OpenPartition): void {
     this.settling--;
+    home.settling--;
     if (this.settling === this.options.limits.settlingMax - 1) this.pump();
-    this.checkIdle();
+    home.checkOver();
   }
 
   private finish(lane: Lane): void {
@@ -383,6 +479,7 @@ export class Pipeline {
     this.unknowns.forget(lane);
     lane.line.ages.settle(lane.head);
     this.lanes.done(lane);
+    if (lane.home.hasEnded && lane.state === "ready") this.forget(lane);
     this.rooms.changed();
     this.pump();
   }
@@ -390,25 +487,29 @@ export class Pipeline {
   /** Gives the slot of a lane back. The lane stays `working`, out of everyone's way, until it is finished, queued or waits. */
   private release(lane: Lane): void {
     this.inHand--;
+    lane.home.inHand--;
     this.lanes.giveSlot(lane);
     if (this.alone === lane) {
       this.alone = undefined;
       this.isAloneRunning = false;
     }
-    this.checkIdle();
+    lane.home.checkOver();
   }
 
   /** Gets the lane in line again, its head untouched. */
   private giveBack(lane: Lane): void {
     this.release(lane);
-    this.lanes.queue(lane);
+    if (lane.home.hasEnded) this.forget(lane);
+    else this.lanes.queue(lane);
     this.pump();
   }
 
   private wait(lane: Lane, ms: number): void {
     this.lanes.wait(lane);
     this.release(lane);
-    if (!this.isStopping) {
+    if (lane.home.hasEnded) {
+      this.forget(lane);
+    } else {
       this.laneWaits.add(lane, ms, () => {
         this.lanes.queue(lane);
         this.pump();
@@ -434,9 +535,5 @@ export class Pipeline {
 
   private trouble(lane: Lane, trouble: Omit<Trouble, "fault">, fault?: Fault): void {
     this.options.events.onTrouble(lane.line.bot, { ...trouble, fault });
-  }
-
-  private checkIdle(): void {
-    if (this.isStopping && this.inHand === 0 && this.settling === 0) this.onIdle?.();
   }
 }

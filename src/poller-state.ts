@@ -4,9 +4,9 @@ import type { Clock } from "./clock.ts";
 /**
  * `starting` getMe has not been answered yet · `polling` a poll is open or its batch is being appended · `waiting` between two tries ·
  * `full` no poll is open because there is no room · `disabled` Telegram refuses the token; it is tried again now and then ·
- * `stopped` by `stop` or because the claim was lost.
+ * `elsewhere` the right to poll is not this instance's: another one has it, or nobody yet · `stopped` by `stop`, or its module is broken.
  */
-export type PollerPhase = "starting" | "polling" | "waiting" | "full" | "disabled" | "stopped";
+export type PollerPhase = "starting" | "polling" | "waiting" | "full" | "disabled" | "elsewhere" | "stopped";
 
 export interface PollerState {
   readonly phase: PollerPhase;
@@ -26,6 +26,8 @@ export interface PollerJournal {
   fail(phase: PollerPhase, error: string): void;
   /** All goes well: polling, no error. */
   recover(): void;
+  /** All goes well, but somebody else polls, or nobody yet. */
+  elsewhere(): void;
   polled(): void;
 }
 
@@ -46,6 +48,7 @@ export function createPollerJournal(clock: Clock, onState: (state: PollerState) 
     enter: (phase) => change(phase, state.error),
     fail: change,
     recover: () => change("polling", undefined),
+    elsewhere: () => change("elsewhere", undefined),
     polled: () => void (state = { ...state, polledAt: clock.now() }),
   };
 }

@@ -37,48 +37,57 @@ export interface PollingEvents {
   onAppended(appended: Appended, ms: number): void;
   /** A batch could not be stored; it is polled again. */
   onAppendFailed(): void;
+  /** A batch was refused because the claim is lost: another instance polls the bot. */
+  onFenced(): void;
 }
 
-export interface PollingOptions {
+/** What asking Telegram for one bot takes. */
+export interface AskingOptions {
   readonly name: string;
   readonly client: Client;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly limits: PollingLimits;
+  readonly events: PollingEvents;
+  readonly journal: PollerJournal;
+  /** Ends whatever is open. */
+  readonly signal: AbortSignal;
+}
+
+export interface PollingOptions extends AskingOptions {
   readonly inbox: Pick<Inbox, "append">;
   readonly claim: BotClaim;
   /** Always sent, so that no earlier choice stays in force on the server. */
   readonly allowedUpdates: readonly string[];
   /** Asked before each poll. */
   readonly room: Room;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly limits: PollingLimits;
-  readonly events: PollingEvents;
-  readonly journal: PollerJournal;
-  /** Aborted when the poller stops. */
-  readonly signal: AbortSignal;
-  /** Called when the claim is found lost; aborts `signal`. */
-  readonly loseClaim: () => void;
+  /** Called when the claim is found not to hold; aborts `signal`. */
+  readonly onUnclaimed: () => void;
 }
 
-/** Source and sink of the runner. Whatever Telegram or the inbox answer, none of the three rejects. */
-export interface Polling extends UpdateSupplier<Update>, UpdateSink<Update> {
-  /** Resolves with the bot once Telegram has told; undefined where polling is stopped before. */
-  identify(): Promise<UserFromGetMe | undefined>;
-}
+/** Source and sink of the runner. Whatever Telegram or the inbox answer, neither rejects. */
+export interface Polling extends UpdateSupplier<Update>, UpdateSink<Update> {}
 
-export function createPolling(options: PollingOptions): Polling {
-  const { name, client, inbox, claim, room, clock, random, limits, events, journal, signal } = options;
-  const waits = createPollWaits(limits, random);
-  const pollMaxMs = limits.pollTimeoutS * 1_000 + limits.pollGraceMs;
-  let offset = 0;
-  let appendFailures = 0;
-  let appending: Update[] = [];
-
-  function mayGoOn(): boolean {
-    if (signal.aborted) return false;
-    if (claim.valid()) return true;
-    options.loseClaim();
-    return false;
+/** Resolves with the bot once Telegram has told; undefined where `signal` aborts before. Never rejects. */
+export async function identify(options: AskingOptions): Promise<UserFromGetMe | undefined> {
+  const { ask } = createAsking(options);
+  while (!options.signal.aborted) {
+    const me = await ask({ method: "getMe", phase: "starting", payload: {} }, meIn);
+    // A token that was refused is taken again: the first poll, which may be open for long, says nothing new about that.
+    if (me !== undefined) options.journal.recover();
+    if (me !== undefined) return me;
   }
+  return undefined;
+}
+
+interface Asking {
+  /** Undefined where there was a setback, which has been sat out, or `signal` aborted. */
+  ask<T>(request: Request, read: (result: unknown) => T | undefined): Promise<T | undefined>;
+}
+
+function createAsking(options: AskingOptions): Asking {
+  const { name, client, random, clock, limits, events, journal, signal } = options;
+  const waits = createPollWaits(limits, random);
 
   async function ask<T>(request: Request, read: (result: unknown) => T | undefined): Promise<T | undefined> {
     // A refused token stays on show until Telegram takes it again.
@@ -108,6 +117,24 @@ export function createPolling(options: PollingOptions): Polling {
     journal.fail(setback.kind === "disabled" ? "disabled" : "waiting", advice);
     if (setback.kind === "webhook") await exchange(deleteWebhook);
     await sleep(clock, ms, signal);
+  }
+
+  return { ask };
+}
+
+export function createPolling(options: PollingOptions): Polling {
+  const { name, inbox, claim, room, clock, random, limits, events, journal, signal } = options;
+  const { ask } = createAsking(options);
+  const pollMaxMs = limits.pollTimeoutS * 1_000 + limits.pollGraceMs;
+  let offset = 0;
+  let appendFailures = 0;
+  let appending: Update[] = [];
+
+  function mayGoOn(): boolean {
+    if (signal.aborted) return false;
+    if (claim.valid()) return true;
+    options.onUnclaimed();
+    return false;
   }
 
   /** One poll, with the wait that follows where it brings nothing. */
@@ -158,7 +185,8 @@ export function createPolling(options: PollingOptions): Polling {
   async function notStored(error: unknown): Promise<void> {
     const fault = faultOf(error);
     if (fault?.code === "inbox_fenced") {
-      options.loseClaim();
+      events.onFenced();
+      options.onUnclaimed();
       return;
     }
     const ms = Math.max(
@@ -171,22 +199,14 @@ export function createPolling(options: PollingOptions): Polling {
     await sleep(clock, ms, signal);
   }
 
-  async function repeat<T>(turn: () => Promise<T | undefined>): Promise<T | undefined> {
-    while (mayGoOn()) {
-      const found = await turn();
-      if (found !== undefined) return found;
-    }
-    return undefined;
-  }
-
   return {
-    async identify() {
-      const me = await repeat(() => ask({ method: "getMe", phase: "starting", payload: {} }, meIn));
-      // A token that was refused is taken again: the first poll, which may be open for long, says nothing new about that.
-      if (me !== undefined) journal.recover();
-      return me;
+    async supply() {
+      while (mayGoOn()) {
+        const updates = await poll();
+        if (updates !== undefined) return updates;
+      }
+      return [];
     },
-    supply: async () => (await repeat(poll)) ?? [],
     async handle(updates) {
       appending = updates;
       if (updates.length > 0) await append(updates);

@@ -1,7 +1,7 @@
 /** The attempts at work: their deadlines, and the slots they give back while they wait in flood control. */
 import type { AttemptRun } from "./attempt-run.ts";
 import type { Clock, Timer } from "./clock.ts";
-import type { Lanes } from "./lanes.ts";
+import type { LaneHome, Lanes } from "./lanes.ts";
 
 export interface WorkLimits {
   /** Attempts in flood control that may have given their slot back. */
@@ -59,8 +59,9 @@ export class Work {
     if (this.waiting.delete(run) && run.holder !== undefined) this.lanes.takeSlot(run.holder);
   }
 
-  revokeAll(): void {
-    for (const run of this.running) run.revoke("shutdown");
+  /** Of the lanes of one home. */
+  revoke(home: LaneHome): void {
+    for (const run of this.running) if (run.holder?.home === home) run.revoke("shutdown");
   }
 
   stop(): void {

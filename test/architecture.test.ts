@@ -82,7 +82,7 @@ const parts: Readonly<Record<string, Part>> = {
       "src/verdict.ts",
       "src/work.ts",
     ],
-    uses: [...ground, "signals", "attempts", "room", "inbox port"],
+    uses: [...ground, "signals", "attempts", "room", "inbox port", "leases port"],
   },
   poller: {
     files: ["src/poller.ts", "src/polling.ts", "src/poll-*.ts", "src/poller-*.ts"],

@@ -19,6 +19,7 @@ function attempt(sends: readonly Send[] = []) {
     partition: 0,
     signal: new AbortController().signal,
     waitSignal: new AbortController().signal,
+    mayAct: () => true,
     monotonic: () => time.ms,
     onPause: () => void pauses.push("pause"),
     onResume: () => void pauses.push("resume"),

@@ -10,8 +10,9 @@ const bot: BotId = toBotId(1);
 /** Lanes, their bodies, and a partition that `add` fills. */
 function shelf(limits = { laneBodiesMax: 16, bodiesMaxBytes: 1_000_000 }) {
   const partition = new FakePartition();
+  const home = { partition };
   const lanes = new Lanes({ slotsPerBot: 1e9, slotsTotal: 1e9, slotsReservedPerBot: 0 });
-  const bodies = new Bodies(partition, limits);
+  const bodies = new Bodies(limits);
   lanes.setOpen(bot, true);
   return {
     partition,
@@ -22,7 +23,7 @@ function shelf(limits = { laneBodiesMax: 16, bodiesMaxBytes: 1_000_000 }) {
       partition.add({ bot, update: { update_id: 1 }, receivedAt: 1, lane: toLaneKey(chat), withBody: fresh });
       const [entry] = await partition.next(1);
       if (entry === undefined) throw new Error("the entry that was just added is not handed out");
-      const lane = lanes.add(bot, entry.lane, entry.seq);
+      const lane = lanes.add(home, bot, entry.lane, entry.seq);
       if (entry.body !== undefined) bodies.keep(lane, entry.seq, entry.body);
       return lane;
     },

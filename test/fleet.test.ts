@@ -12,8 +12,7 @@ import { Fault } from "../src/faults.ts";
 import { createFleet, type Fleet, type FleetBot } from "../src/fleet.ts";
 import { type BotId, toBotId, toToken } from "../src/ids.ts";
 import type { Appended, Inbox } from "../src/inbox/inbox.ts";
-import { createLocalLeases } from "../src/leases/local.ts";
-import type { Leases } from "../src/leases/leases.ts";
+import type { Claim, Holder, Leases, Tenure } from "../src/leases/leases.ts";
 import type { Log } from "../src/log.ts";
 import type { Handler } from "../src/pipeline-options.ts";
 import type { PollerPhase } from "../src/poller-state.ts";
@@ -56,9 +55,14 @@ class World {
   readonly waiting = new Set<number>();
   readonly logged: string[] = [];
   append: () => Promise<Appended> = () => Promise.resolve({ stored: 1, known: 0, malformed: 0 });
-  leases: Leases = createLocalLeases();
+  /** Bots whose right to poll has not come. */
+  readonly unclaimed = new Set<number>();
+  readonly claims = new Map<number, { isValid: boolean; isLost: boolean }>();
+  readonly tenures = new Map<number, Tenure>();
+  doubts = 0;
   leasesStopped = 0;
   private made: Fleet | undefined;
+  private holder: Holder | undefined;
 
   constructor(count: number) {
     this.bots = Array.from({ length: count }, () => ({
@@ -110,17 +114,47 @@ class World {
           else this.open.add(bot);
         },
         room: (bot) => this.room(this.bots[bot - 1] as FakeBot),
+        open: () => {
+          throw new Error("no partition is claimed");
+        },
       },
-      leases: {
-        claimBot: (bot) => this.leases.claimBot(bot),
-        claimPartition: (partition) => this.leases.claimPartition(partition),
-        stop: async () => void this.leasesStopped++,
-      },
+      nameOf: (partition) => partition,
+      leases: this.leases(),
       clock: this.clock,
       random: () => 0.5,
       limits: { ...allLimits.poller, startIntervalMs: intervalMs },
       log,
     });
+  }
+
+  /** Gives the right to poll a bot. */
+  claim(number: number): void {
+    const state = { isValid: true, isLost: false };
+    const claim: Claim = { token: "", valid: () => state.isValid && !state.isLost, lost: () => state.isLost };
+    this.claims.set(number, state);
+    const tenure = this.holder?.bot({ bot: toBotId(number), ...claim });
+    if (tenure !== undefined) this.tenures.set(number, tenure);
+  }
+
+  /** Changes what a claim says, and tells. */
+  async change(number: number, change: Partial<{ isValid: boolean; isLost: boolean }>): Promise<void> {
+    Object.assign(this.claims.get(number) ?? {}, change);
+    this.tenures.get(number)?.changed();
+    await settled();
+  }
+
+  private leases(): Leases {
+    return {
+      start: (holder) => {
+        this.holder = holder;
+        for (const at of this.bots.keys()) if (!this.unclaimed.has(at + 1)) this.claim(at + 1);
+      },
+      doubt: () => void this.doubts++,
+      stop: async () => {
+        await Promise.all([...this.tenures.values()].map((tenure) => tenure.release()));
+        this.leasesStopped++;
+      },
+    };
   }
 
   private fleetBot(number: number, bot: FakeBot): FleetBot {
@@ -130,7 +164,7 @@ class World {
       client: this.client(number, bot),
       updates: ["message"],
       createHandler: (me) => bot.createHandler(me),
-      events: { onPoll() {}, onAppended() {}, onAppendFailed() {} },
+      events: { onPoll() {}, onAppended() {}, onAppendFailed() {}, onFenced() {} },
     };
   }
 
@@ -279,43 +313,61 @@ describe("the other bots go on as if nothing were", () => {
     await world.fleet.stop();
   });
 
-  test("when a right to poll does not come", async () => {
+  test("when a right to poll does not come: the bot is known, its lanes open, for what others poll", async () => {
     const world = new World(3);
-    const local = createLocalLeases();
-    world.leases = { ...local, claimBot: (bot) => (bot === 2 ? new Promise(() => {}) : local.claimBot(bot)) };
+    world.unclaimed.add(2);
     await world.start();
     await expectOthersUnharmed(world);
-    expect(world.phases()[1]).toBe("starting");
+    expect([world.phases()[1], world.open.has(toBotId(2)), world.polls(2)]).toEqual(["elsewhere", true, 0]);
+    world.claim(2);
+    await settled();
+    expect([world.phases()[1], world.polls(2)]).toEqual(["polling", 1]);
     await world.fleet.stop();
   });
 
-  test("when the right to poll is lost: that bot alone stops", async () => {
+  test("when the right to poll is lost: that bot alone is polled no more, its lanes stay open", async () => {
     const world = new World(3);
-    const local = createLocalLeases();
-    let isValid = true;
-    world.leases = {
-      ...local,
-      claimBot: async (bot) =>
-        bot === 2 ? { ...(await local.claimBot(bot)), valid: () => isValid } : local.claimBot(bot),
-    };
-    second(world).getUpdates.push(ok([]), ok([]));
     await world.start();
     await world.clock.advance(5_000);
-    isValid = false;
+    await world.change(2, { isLost: true });
     await expectOthersUnharmed(world);
-    expect(world.phases()[1]).toBe("stopped");
+    expect([world.phases()[1], world.open.has(toBotId(2)), world.polls(2)]).toEqual(["elsewhere", true, 1]);
     expect(world.logged).toContain("warn: another instance polls this bot now");
     await world.fleet.stop();
   });
+
+  test("when the right to poll is not confirmed for a while: its poll ends, and goes on with the right", async () => {
+    const world = new World(3);
+    await world.start();
+    await world.clock.advance(5_000);
+    await world.change(2, { isValid: false });
+    await expectOthersUnharmed(world);
+    expect([world.phases()[1], world.polls(2)]).toEqual(["waiting", 1]);
+    await world.change(2, { isValid: true });
+    expect([world.phases()[1], world.polls(2)]).toEqual(["polling", 2]);
+    await world.fleet.stop();
+  });
+});
+
+test("what says that another instance may have a bot is asked about: a conflict, a fenced append", async () => {
+  const world = new World(2);
+  world.bots[0]?.getUpdates.push(conflict, "hang");
+  world.bots[1]?.getUpdates.push(ok([{ update_id: 1, message: {} }]), "hang");
+  world.append = () => Promise.reject(new Fault("inbox_fenced", "another instance polls this bot"));
+  await world.start();
+  expect(world.doubts).toBe(1);
+  await world.clock.advance(intervalMs);
+  expect(world.doubts).toBe(2);
+  await world.fleet.stop();
 });
 
 describe("stop ends a bot", () => {
   const never = new Promise<never>(() => {});
   const until: Readonly<Record<string, (world: World, bot: FakeBot) => void | Promise<void>>> = {
     "that has not had its turn to start": () => {},
-    "whose right to poll has not come": (world) => {
-      world.leases = { ...createLocalLeases(), claimBot: () => never };
-      return world.clock.advance(intervalMs);
+    "whose right to poll has not come": async (world) => {
+      await world.clock.advance(intervalMs);
+      await world.change(2, { isLost: true });
     },
     "whose getMe hangs": (world, bot) => {
       bot.getMe.push("hang");
@@ -389,17 +441,6 @@ describe("stop ends a bot", () => {
     await settled();
     expect([stopped, world.leasesStopped]).toEqual([true, 1]);
     expect(world.gates).toEqual(["open 1"]);
-  });
-
-  test("whose right to poll comes too late", async () => {
-    const world = new World(1);
-    const claim = Promise.withResolvers<Awaited<ReturnType<Leases["claimBot"]>>>();
-    world.leases = { ...createLocalLeases(), claimBot: () => claim.promise };
-    await world.start();
-    await world.fleet.stop();
-    claim.resolve({ bot: toBotId(1), token: "", valid: () => true });
-    await world.clock.advance(60_000);
-    expect(world.calls.get(1)).toEqual([]);
   });
 });
 

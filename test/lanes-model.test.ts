@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { toBotId, toLaneKey, toSeq } from "../src/ids.ts";
 import { type Lane, type LaneLimits, Lanes } from "../src/lanes.ts";
+import { FakePartition } from "./support/fake-partition.ts";
 
 type Step =
   | { readonly kind: "add"; readonly bot: number; readonly chat: number }
@@ -105,6 +106,7 @@ test("lanes do what a naive model does: nothing lost, doubled, out of order, out
   fc.assert(
     fc.property(someLimits, fc.array(step, { maxLength: 300, size: "max" }), (limits, steps) => {
       const lanes = new Lanes(limits);
+      const home = { partition: new FakePartition() };
       const model = new Model(limits);
       const working: Lane[] = [];
       const paused: Lane[] = [];
@@ -112,7 +114,7 @@ test("lanes do what a naive model does: nothing lost, doubled, out of order, out
       const pick = (from: Lane[], at: number): Lane | undefined => from.splice(at % Math.max(1, from.length), 1)[0];
       for (const now of steps) {
         if (now.kind === "add") {
-          lanes.add(toBotId(now.bot), toLaneKey(now.chat), toSeq(model.add(now.bot, now.chat)));
+          lanes.add(home, toBotId(now.bot), toLaneKey(now.chat), toSeq(model.add(now.bot, now.chat)));
         } else if (now.kind === "open") {
           lanes.setOpen(toBotId(now.bot), now.open);
           if (now.open) model.open.add(now.bot);

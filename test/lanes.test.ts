@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { toBotId, toLaneKey, toSeq } from "../src/ids.ts";
 import { Fifo, type Lane, type LaneLimits, Lanes } from "../src/lanes.ts";
+import { FakePartition } from "./support/fake-partition.ts";
 
 const roomy: LaneLimits = { slotsPerBot: 100, slotsTotal: 100, slotsReservedPerBot: 0 };
 
@@ -9,10 +10,11 @@ function opened(limits: LaneLimits, bots: number) {
   const lanes = new Lanes(limits);
   for (let bot = 1; bot <= bots; bot++) lanes.setOpen(toBotId(bot), true);
   let seq = 0;
+  const home = { partition: new FakePartition() };
   return {
     lanes,
     add: (bot: number, chat: number): number => {
-      lanes.add(toBotId(bot), toLaneKey(chat), toSeq(++seq));
+      lanes.add(home, toBotId(bot), toLaneKey(chat), toSeq(++seq));
       return seq;
     },
     finish: (lane: Lane): void => {

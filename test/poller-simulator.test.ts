@@ -18,6 +18,7 @@ import { core } from "./simulator/core.ts";
 import type { Core } from "./simulator/core.ts";
 import { settled } from "./support/fake-clock.ts";
 import { floodOff } from "./support/flood-off.ts";
+import { botClaim, partitionClaim } from "./support/claims.ts";
 
 interface Run extends Core {
   /** Texts as the inbox handed them out. */
@@ -37,12 +38,11 @@ async function run(): Promise<Run> {
   const inbox = createMemoryInbox({ clock, limits: limits.inbox });
   const client = simulatedClient(world);
   const made = { ...world, stored: [] as string[], again: 0, outcomes: new Set<string>() };
-  const newPoller = (): Poller =>
-    createPoller({
+  const newPoller = (): Poller => {
+    const poller = createPoller({
       name: "shop",
       client,
       inbox,
-      claim: { bot: toBotId(bot), token: "", valid: () => true },
       allowedUpdates: ["message"],
       room: { ready: () => true, wait: () => Promise.resolve() },
       clock,
@@ -53,10 +53,13 @@ async function run(): Promise<Run> {
         onAppended: ({ known }) => (made.again += known),
         onAppendFailed: () => {},
         onState: () => {},
-        onClaimLost: () => {},
+        onFenced: () => {},
         onRestart: (words) => made.outcomes.add(`restart: ${words}`),
       },
     });
+    poller.hold(botClaim(toBotId(bot)));
+    return poller;
+  };
   void readInto(made.stored, inbox);
   await settled();
   return Object.assign(made, { newPoller, poller: newPoller() });
@@ -64,7 +67,7 @@ async function run(): Promise<Run> {
 
 /** Takes everything out of the inbox. */
 async function readInto(texts: string[], inbox: Inbox): Promise<void> {
-  const partition = await inbox.open({ partition: 0, token: "", valid: () => true });
+  const partition = await inbox.open(partitionClaim());
   for (;;) {
     const entries = await partition.next(100);
     if (entries.length === 0) return;

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import { Fault } from "../src/faults.ts";
 import { toBotId, toToken } from "../src/ids.ts";
 import type { Update } from "../src/ids.ts";
+import type { BotClaim } from "../src/leases/leases.ts";
 import type { Appended } from "../src/inbox/inbox.ts";
 import { createPoller } from "../src/poller.ts";
 import type { Poller, PollerEvents, PollerOptions } from "../src/poller.ts";
@@ -45,6 +46,13 @@ class World {
   readonly appended: unknown[][] = [];
   append: () => Promise<Appended> = () => Promise.resolve(stored);
   valid = true;
+  isLost = false;
+  readonly claim: BotClaim = {
+    bot: toBotId(4242),
+    token: "",
+    valid: () => this.valid && !this.isLost,
+    lost: () => this.isLost,
+  };
   room: { ready: Room["ready"]; wait: Room["wait"] } = {
     ready: () => true,
     wait: (): Promise<void> => Promise.resolve(),
@@ -64,7 +72,6 @@ class World {
           return { ...(await this.append()), malformed: 0 };
         },
       },
-      claim: { bot: toBotId(4242), token: "", valid: () => this.valid },
       allowedUpdates: ["message", "chat_member"],
       room: { ready: () => this.room.ready(), wait: (signal) => this.room.wait(signal) },
       clock: this.clock,
@@ -75,12 +82,18 @@ class World {
         onAppended: (appended) => this.told.push(`appended ${appended.stored}+${appended.known}`),
         onAppendFailed: () => this.told.push("append failed"),
         onState: ({ phase }) => this.told.push(`> ${phase}`),
-        onClaimLost: () => this.told.push("claim lost"),
+        onFenced: () => this.told.push("fenced"),
         onRestart: (words) => this.told.push(`restart: ${words}`),
         ...events,
       },
     };
     this.poller = createPoller(this.options);
+    this.poller.hold({
+      bot: toBotId(4242),
+      token: "",
+      valid: () => this.valid && !this.isLost,
+      lost: () => this.isLost,
+    });
   }
 
   private client(): Client {
@@ -263,6 +276,7 @@ test("waits are jittered, so that bots that failed together do not come back tog
     const world = new World({ getUpdates: [no(409, "Conflict: terminated by other getUpdates request"), outage] });
     const { clock } = world;
     const poller = createPoller({ ...world.options, random: () => chance });
+    poller.hold(world.claim);
     void poller.start();
     await clock.advance(10_000);
     gaps.add(world.gapsMs()[0] as number);
@@ -432,6 +446,7 @@ async function answeredLate(): Promise<{ world: World; poller: Poller; answer: (
       exchange: (method, ...rest) => (method === "getMe" ? client.exchange(method, ...rest) : answer.promise),
     },
   });
+  poller.hold(world.claim);
   void poller.start();
   await settled();
   return { world, poller, answer: answer.resolve };
@@ -452,34 +467,96 @@ test("a poller stopped before its start never polls", async () => {
   expect(world.sent).toEqual([]);
 });
 
-test("a claim lost before a poll stops the poller and says so once", async () => {
+test("with a claim lost before a poll the bot is polled elsewhere", async () => {
   const world = await new World({ getUpdates: [outage] }).start();
-  world.valid = false;
+  world.isLost = true;
   await world.clock.advance(60_000);
+  world.poller.claimChanged();
+  await settled();
   expect(world.polls()).toHaveLength(1);
-  expect(world.poller.state()).toMatchObject({ phase: "stopped" });
-  expect(world.told.filter((line) => line === "claim lost")).toHaveLength(1);
+  expect(world.poller.state()).toMatchObject({ phase: "elsewhere", error: undefined });
   await world.poller.stop();
 });
 
 test("with a claim lost while the poll was open nothing is appended", async () => {
   const { world, poller, answer } = await answeredLate();
-  world.valid = false;
+  world.isLost = true;
   answer(updates(1));
   await settled();
   expect(world.appended).toEqual([]);
-  expect(world.told).toContain("claim lost");
-  expect(poller.state().phase).toBe("stopped");
+  poller.claimChanged();
+  await settled();
+  expect(poller.state().phase).toBe("elsewhere");
 });
 
-test("a fenced append means that the claim is lost", async () => {
+test("a claim that is not confirmed in time ends the open poll; confirmed again, polling goes on without asking who the bot is", async () => {
+  const world = await new World({ getUpdates: [updates(1)] }).start();
+  world.valid = false;
+  world.poller.claimChanged();
+  await world.clock.advance(60_000);
+  expect(world.polls()).toHaveLength(2);
+  expect(world.poller.state()).toMatchObject({ phase: "waiting" });
+  expect(world.poller.state().error).toContain("is not known");
+  world.valid = true;
+  world.poller.claimChanged();
+  await settled();
+  expect(world.sent.map(({ method }) => method)).toEqual(["getMe", "getUpdates", "getUpdates", "getUpdates"]);
+  expect(world.offsets()).toEqual([0, 2, 0]);
+  await world.poller.stop();
+});
+
+test("a claim that is let go of ends the open poll; a later one begins anew", async () => {
+  const world = await new World({ getUpdates: [updates(1)] }).start();
+  await world.poller.letGo();
+  await settled();
+  expect(world.poller.state().phase).toBe("elsewhere");
+  await world.clock.advance(60_000);
+  expect(world.polls()).toHaveLength(2);
+  world.poller.hold(world.claim);
+  await settled();
+  expect(world.offsets()).toEqual([0, 2, 0]);
+  await world.poller.stop();
+});
+
+test("a claim is let go of when no append is in flight", async () => {
+  const append = Promise.withResolvers<Appended>();
+  const world = new World({ getUpdates: [updates(1)] });
+  world.append = () => append.promise;
+  await world.start();
+  let isFree = false;
+  void world.poller.letGo().then(() => (isFree = true));
+  await settled();
+  expect(isFree).toBe(false);
+  append.resolve(stored);
+  await settled();
+  expect(isFree).toBe(true);
+  await world.poller.stop();
+});
+
+test("a bot without a claim is known, and not polled", async () => {
+  const world = new World();
+  await world.poller.letGo();
+  expect(await world.poller.start()).toMatchObject({ is_bot: true });
+  await settled();
+  expect(world.sent.map(({ method }) => method)).toEqual(["getMe"]);
+  expect(world.poller.state().phase).toBe("elsewhere");
+  await world.poller.stop();
+});
+
+test("after a fenced append, which says that the claim is lost, the next poll waits until that is known, or for a while", async () => {
   const world = new World({ getUpdates: [updates(1), updates(1)] });
   world.append = () => Promise.reject(new Fault("inbox_fenced", "another instance polls this bot"));
   await world.start();
-  await world.clock.advance(60_000);
+  expect(world.told.filter((line) => line === "fenced")).toHaveLength(1);
+  await world.clock.advance(limits.retryCapMs - 1);
   expect(world.polls()).toHaveLength(1);
-  expect(world.told).toContain("claim lost");
-  expect(world.poller.state().phase).toBe("stopped");
+  await world.clock.advance(1);
+  expect(world.polls()).toHaveLength(2);
+  world.isLost = true;
+  world.poller.claimChanged();
+  await world.clock.advance(60_000);
+  expect(world.polls()).toHaveLength(2);
+  expect(world.poller.state().phase).toBe("elsewhere");
 });
 
 test("a fault of botfleet's own restarts the polling with back-off and is told without secrets", async () => {
@@ -508,7 +585,7 @@ test("events that always throw end neither the process nor the stop", async () =
   };
   const world = new World(
     { getUpdates: [updates(1)] },
-    { onPoll: bug, onAppended: bug, onState: bug, onRestart: bug, onClaimLost: bug },
+    { onPoll: bug, onAppended: bug, onState: bug, onRestart: bug, onFenced: bug },
   );
   await world.start();
   await world.clock.advance(10_000);

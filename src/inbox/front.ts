@@ -117,6 +117,9 @@ class Front implements Inbox {
       onRead: (error) => this.#noteRead(error),
       partitions: this.partitions,
       settledBelow: before?.settledBelow() ?? toSeq(0),
+      onClosed: () => {
+        if (this.#opened.get(number) === partition) this.#opened.delete(number);
+      },
     });
     this.#opened.set(number, partition);
     if (this.#stopped === undefined) await partition.begin();

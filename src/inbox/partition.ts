@@ -21,6 +21,7 @@ export interface FrontPartitionOptions {
   readonly partitions: number;
   /** As far as is known already. */
   readonly settledBelow: Seq;
+  readonly onClosed: () => void;
 }
 
 export class FrontPartition implements Partition {
@@ -29,7 +30,7 @@ export class FrontPartition implements Partition {
   readonly handOver: HandOver;
   readonly #options: FrontPartitionOptions;
   readonly #ended = new AbortController();
-  readonly #valid = (): boolean => !this.#isReplaced && this.claim.valid();
+  readonly #valid = (): boolean => !this.#isReplaced && !this.claim.lost();
   #isReplaced = false;
   #settledBelow: Seq;
   #takenOver: Promise<void> | undefined;
@@ -75,6 +76,21 @@ export class FrontPartition implements Partition {
   replace(): void {
     this.#isReplaced = true;
     this.end();
+  }
+
+  async close(): Promise<void> {
+    if (this.#isReplaced) return;
+    this.replace();
+    this.#options.onClosed();
+    // Where nothing was taken over there is nothing to give back.
+    if (this.claim.lost() || this.#takenOver === undefined) return;
+    const { store } = this.#options;
+    try {
+      await this.#takenOver;
+      await store.release?.(this.number, this.claim.token);
+    } catch (error) {
+      throw new Fault("unavailable", `the end of partition ${this.number} could not be recorded`, { cause: error });
+    }
   }
 
   next(max: number): Promise<readonly Entry[]> {

@@ -30,6 +30,10 @@ export class RedisArrivals {
     this.#opened.add(partition);
   }
 
+  close(partition: number): void {
+    this.#opened.delete(partition);
+  }
+
   watch(events: StoreEvents): void {
     this.#events = events;
     this.#plan();

@@ -14,6 +14,7 @@
  *     settle, mark, death   claim taken over                        fenced, nothing of it written; the new owner hands the entry out
  *     any                   read-only replica, loading, AOF error   an error like a lost connection; the connection is opened anew
  *     any                   SCRIPT FLUSH, restart                   sent by its text
+ *     release               connection lost                         the next owner takes over as after a crash: suspects, one time too careful
  *     take-over             answer lost                             asked again by the same process it changes nothing
  *     Redis restarted,      AOF always                              nothing is missing
  *       fail-over           AOF everysec: the last second missing   of appends: lost, unless this process has them in work · of settles and
@@ -164,6 +165,13 @@ export class RedisStore implements InboxStore {
     }
     this.#openTokens.set(partition, token);
     this.#arrivals.open(partition);
+  }
+
+  async release(partition: number, token: string): Promise<void> {
+    this.#openTokens.delete(partition);
+    this.#arrivals.close(partition);
+    const { server, writer } = this.#options;
+    await server.run(scripts.close, [base], [writer, partition, token]);
   }
 
   watch(events: StoreEvents): void {

@@ -184,6 +184,8 @@ export type InboxStore = {
    * else of the partition is asked. Rejects with `inbox_fenced` where the claim is not the present one. Absent: opening the store did it.
    */
   readonly takeOver?: (partition: number, token: string) => Promise<void>;
+  /** Gives a partition that was taken over back, as after a clean end. Without effect where the claim is not the present one. Absent: closing does it. */
+  readonly release?: (partition: number, token: string) => Promise<void>;
   /** Called once. Absent: nobody else writes to the store. */
   readonly watch?: (events: StoreEvents) => void;
 };

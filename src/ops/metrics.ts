@@ -19,6 +19,9 @@ import type { Status, StatusSource } from "./status.ts";
 /** Why a call is made again within its attempt. */
 export type RetryReason = "unreachable" | "flood";
 
+/** What was refused: updates that were polled, or the end of one that was handled. */
+export type FencedWrite = "append" | "outcome";
+
 export interface Metrics {
   /** The counts of the bot of that configured name: ask once and keep them. */
   bot(name: string): BotMetrics;
@@ -30,6 +33,8 @@ export interface Metrics {
   floodWaited(kind: FloodKind, reason: FloodReason, waitedMs: number): void;
   /** A finished send of an earlier attempt was not repeated. */
   remembered(): void;
+  /** A write to the inbox was refused because another instance has the claim now. */
+  fenced(what: FencedWrite): void;
   /** `writes` of the inbox became durable together in `ms`. */
   flushed(writes: number, ms: number): void;
   /** A tier of users was asked, and answered or failed in `ms`. */
@@ -69,6 +74,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const bots = new Map<string, BotCounts>();
   const calls = new Map<string, Counts<CallOutcome>>();
   const retries: Counts<RetryReason> = { unreachable: 0, flood: 0 };
+  const fenced: Counts<FencedWrite> = { append: 0, outcome: 0 };
   let remembered = 0;
   let writes = 0;
 
@@ -93,6 +99,9 @@ export function createMetrics(options: MetricsOptions): Metrics {
   );
   counter("sends_remembered_total", "Finished sends of an earlier attempt that were not repeated.", [], (into) =>
     into.inc(remembered),
+  );
+  counter("inbox_fenced_writes_total", "Writes refused because another instance has the claim now.", ["what"], (into) =>
+    fillNonZero(into, "what", fenced, {}),
   );
   counter("inbox_writes_total", "Appends, marks and settles made durable.", [], (into) => into.inc(writes));
   const observed = histograms ? createHistograms(registry, now) : undefined;
@@ -125,6 +134,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
     retried: (why) => void retries[why]++,
     floodWaited: (kind, reason, waitedMs) => observed?.floodWaited(kind, reason, waitedMs),
     remembered: () => void remembered++,
+    fenced: (what) => void fenced[what]++,
     flushed(count, ms) {
       writes += count;
       observed?.flushed(ms);

@@ -160,6 +160,8 @@ class StoredSessions implements Sessions {
   async #replace(attempt: Attempt, key: string, value: string | undefined): Promise<void> {
     const { session: before } = await this.#look(attempt, key);
     const session = await this.#next(before, key, value, attempt);
+    // What another owner of the partition stored since it was read has another version.
+    if (!attempt.mayAct()) throw new Fault("unavailable", "whether the update is still this instance's is not known");
     if (session !== undefined && !(await this.#store(before, session))) {
       this.#seen.get(attempt)?.delete(key);
       throw new Fault("unavailable", "another update has changed the session meanwhile: this one runs again");

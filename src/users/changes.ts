@@ -15,6 +15,7 @@
  *     write: not applied, answered by an error   the same; the replay does it
  *     two instances write one user               one of them conflicts and folds on what the other stored; waits grow and are spread
  *     taken, in a fold of several                nobody knows whose: they are folded one at a time
+ *     claim lost meanwhile        looked at after reading and before writing: what the new owner stored since is a conflict, and looked at again
  *     too many applied ones       those whose updates are settled are dropped by asking; if that is not enough, the operations wait (`unavailable`)
  *     stop                        what waits is written; what comes later rejects
  */
@@ -164,9 +165,15 @@ export class Changes {
         line.conflicts = 0;
         line.isStale = false;
         this.#settle(line, operations);
-        for (const [at, { resolve }] of operations.entries()) {
+        for (const [at, { resolve, reject }] of operations.entries()) {
           const outcome = outcomes[at];
           if (outcome !== undefined) resolve(outcome);
+          else
+            reject(
+              new Fault("unavailable", "whether the update is still this instance's is not known", {
+                effect: "not_done",
+              }),
+            );
         }
         return this.#release(line);
       case "conflict":

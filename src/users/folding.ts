@@ -16,6 +16,8 @@ export interface Folded {
   readonly applying: Applying;
   /** Undefined outside of an attempt: it is not remembered. */
   readonly mark: Omit<Applied, "outcome"> | undefined;
+  /** False where its update may be another instance's by now. */
+  readonly mayAct: () => boolean;
   /** The store has refused it: a unique value of it belongs to another user. */
   readonly isTaken: boolean;
 }
@@ -23,15 +25,17 @@ export interface Folded {
 export interface Fold {
   /** To be written; undefined where nothing changes. Its version is one more. */
   readonly user: User | undefined;
-  /** In the order of the operations. */
-  readonly outcomes: readonly Outcome[];
+  /** In the order of the operations; undefined for one that may not act: it has not taken effect and is not to be answered. */
+  readonly outcomes: readonly (Outcome | undefined)[];
 }
 
+/** Not before `before` was read: what another owner of an update's partition stores later has another version, and is a conflict then. */
 export function fold(before: User | undefined, operations: readonly Folded[], settled: Pick<Settled, "below">): Fold {
   let user = before;
   const applied = [...(before?.applied ?? [])];
   let isChanged = false;
-  const outcomes = operations.map(({ operation, applying, mark, isTaken }): Outcome => {
+  const outcomes = operations.map(({ operation, applying, mark, mayAct, isTaken }): Outcome | undefined => {
+    if (!mayAct()) return undefined;
     const known = mark === undefined ? undefined : applied.find(({ op }) => op === mark.op);
     if (known !== undefined) return known.outcome;
     const isBefore = operation.kind !== "register" && mark !== undefined && precedesRegistration(mark, applied);

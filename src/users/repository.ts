@@ -7,6 +7,7 @@ import type { Log } from "../log.ts";
 import type { UserStore } from "../storage/store.ts";
 import type { ChangeLimits } from "./change-lines.ts";
 import { Changes } from "./changes.ts";
+import type { Folded } from "./folding.ts";
 import { checkOperation } from "./check-operation.ts";
 import type { Operation, OutcomeOf } from "./operations.ts";
 import type { Outcome } from "./outcome.ts";
@@ -78,13 +79,16 @@ class StoredUsers implements Repository {
     checkOperation(id, operation);
     const { scope, clock } = this.#options;
     const attempt = scope.current();
-    if (attempt === undefined) return (await this.#perform(id, operation, clock.now(), undefined)) as OutcomeOf<Kind>;
+    if (attempt === undefined) return (await this.#perform(id, operation, clock.now(), outside)) as OutcomeOf<Kind>;
     const answer = await attempt.send(
       `users.${operation.kind}`,
       () => JSON.stringify([id, operation]),
       async (call) => ({
         ok: true,
-        result: await this.#perform(id, operation, attempt.receivedAt, markOf(attempt, call, operation)),
+        result: await this.#perform(id, operation, attempt.receivedAt, {
+          mark: markOf(attempt, call, operation),
+          mayAct: () => attempt.mayAct(),
+        }),
       }),
       "storage",
     );
@@ -105,14 +109,17 @@ class StoredUsers implements Repository {
     id: UserId,
     operation: Operation,
     at: number,
-    mark: ReturnType<typeof markOf> | undefined,
+    within: Pick<Folded, "mark" | "mayAct">,
   ): Promise<Outcome> {
     const code = operation.kind === "register" ? this.#options.newCode() : "";
-    const outcome = await this.#changes.add(id, { operation, applying: { id, at, code }, mark });
+    const outcome = await this.#changes.add(id, { operation, applying: { id, at, code }, ...within });
     if (outcome.kind === "granted" && outcome.owes) await this.#rewards.pay(id);
     return outcome;
   }
 }
+
+/** Of no update. */
+const outside = { mark: undefined, mayAct: () => true };
 
 function markOf({ bot, updateId, partition, seq }: Attempt, call: number, { kind }: Operation) {
   return { op: `${bot}:${updateId}:${call}:${kind}`, partition, seq };

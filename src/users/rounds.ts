@@ -3,8 +3,7 @@ import type { Settled } from "../attempts.ts";
 import type { Tier } from "../cache/tier.ts";
 import type { UserId } from "../ids.ts";
 import type { ChangeLimits, Line, Pending } from "./change-lines.ts";
-import { fold, withoutSettled } from "./folding.ts";
-import type { Outcome } from "./outcome.ts";
+import { type Fold, fold, withoutSettled } from "./folding.ts";
 import type { User } from "./user.ts";
 
 export interface RoundsOptions {
@@ -21,7 +20,7 @@ export interface Round {
   /** To be written; undefined where nothing changes. */
   readonly user: User | undefined;
   /** In the order of the operations. */
-  readonly outcomes: readonly Outcome[];
+  readonly outcomes: Fold["outcomes"];
 }
 
 export class Rounds {
@@ -83,7 +82,7 @@ export class Rounds {
 
   /** Another instance may have registered the user since: that there is none is answered only as storage says. */
   #mayExist({ line, outcomes }: Round): boolean {
-    return !line.isStale && outcomes.some(({ kind }) => kind === "unregistered");
+    return !line.isStale && outcomes.some((outcome) => outcome?.kind === "unregistered");
   }
 
   #foldMax(line: Line, before: User | undefined): number {

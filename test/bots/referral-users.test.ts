@@ -63,6 +63,7 @@ async function attempt(world: Rig, bot: RigBot, update: Update, earlier: readonl
     partition: 0,
     signal: never,
     waitSignal: never,
+    mayAct: () => true,
     monotonic: () => world.clock.monotonic(),
     onPause() {},
     onResume() {},

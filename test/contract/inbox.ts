@@ -26,11 +26,11 @@ const bot = toBotId(7_000_000_001);
 const otherBot = toBotId(42);
 
 export function botClaim(of: BotId = bot, valid: () => boolean = () => true): BotClaim {
-  return { bot: of, token: "", valid };
+  return { bot: of, token: "", valid, lost: () => !valid() };
 }
 
 export function partitionClaim(valid: () => boolean = () => true): PartitionClaim {
-  return { partition: 0, token: "", valid };
+  return { partition: 0, token: "", valid, lost: () => !valid() };
 }
 
 export function message(id: number, chat = 1, text = `text ${id}`): Update {

@@ -42,7 +42,7 @@ function twoOver(more: (store: InboxStore) => Partial<InboxStore> = () => ({})):
   return [create(), create()];
 }
 
-const claimOf = (partition: number, token = "") => ({ partition, token, valid: () => true });
+const claimOf = (partition: number, token = "") => ({ partition, token, valid: () => true, lost: () => false });
 
 describe("the partition of an update", () => {
   test("never changes: chats with unsettled entries would be handled out of order", () => {
@@ -106,6 +106,48 @@ describe("an inbox of several partitions", () => {
   test("refuses a partition that there is not", async () => {
     const [one] = twoOver();
     expect(await one.open(claimOf(partitions)).catch(String)).toContain("there is no partition 4");
+  });
+});
+
+describe("a partition that is closed", () => {
+  const settleOf = (partition: Partition, entries: readonly Entry[]): Promise<unknown> =>
+    codeOf(partition.settle(entries[0]?.seq ?? toSeq(0), done));
+
+  test("hands out nothing more, is fenced, and is opened again by the next claim with what it left", async () => {
+    const given: [number, string][] = [];
+    const [one] = twoOver(() => ({
+      takeOver: () => Promise.resolve(),
+      release: async (partition, token) => void given.push([partition, token]),
+    }));
+    const number = partitionOf(1);
+    const partition = await one.open(claimOf(number, "first"));
+    await one.append(botClaim(), [message(1), message(2)]);
+    const entries = await partition.next(1);
+    await partition.close();
+    await partition.close();
+    expect(given).toEqual([[number, "first"]]);
+    expect(await partition.next(1)).toEqual([]);
+    expect(await settleOf(partition, entries)).toBe("inbox_fenced");
+    const again = await one.open(claimOf(number, "second"));
+    expect(await idsOf(again, await take(again, 2))).toEqual([1, 2]);
+  });
+
+  test("is not given back in the store where its claim was lost", async () => {
+    let released = 0;
+    const [one] = twoOver(() => ({ takeOver: () => Promise.resolve(), release: async () => void released++ }));
+    const partition = await one.open({ ...claimOf(0), lost: () => true });
+    await partition.close();
+    expect([released, await partition.next(1)]).toEqual([0, []]);
+  });
+
+  test("says where its clean end could not be recorded", async () => {
+    const [one] = twoOver(() => ({
+      takeOver: () => Promise.resolve(),
+      release: () => Promise.reject(new Error("no connection")),
+    }));
+    const partition = await one.open(claimOf(0));
+    expect(await codeOf(partition.close())).toBe("unavailable");
+    expect(await partition.next(1)).toEqual([]);
   });
 });
 

@@ -56,9 +56,8 @@ const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () =>
 
 export async function startInstance(options: InstanceOptions): Promise<Instance> {
   const { clock, random, inbox, tokens, scope = createAttemptScope() } = options;
-  const leases = createLocalLeases();
+  const leases = createLocalLeases({ bots: tokens.map(botIdOf), partitions: inbox.partitions });
   const pipeline = new Pipeline({
-    partition: await inbox.open(await leases.claimPartition(0)),
     inbox,
     bots: new Set(tokens.map(botIdOf)),
     scope,
@@ -66,14 +65,14 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
     random,
     limits: { ...allLimits.pipeline, drainMaxMs: allLimits.process.drainMaxMs, ...options.pipelineLimits },
     redact: (text) => text,
-    events: { onAttempt() {}, onTrouble() {}, onRemembered() {}, ...options.pipelineEvents },
+    events: { onAttempt() {}, onTrouble() {}, onRemembered() {}, onFenced() {}, ...options.pipelineEvents },
   });
-  const reading = pipeline.run();
   const shared = { scope, deadlines: createDeadlines({ clock, tickMs: 200 }), listeners: createAbortListeners() };
   const fleet = createFleet({
     bots: tokens.map((token) => createBot(token, { ...options, ...shared })),
     inbox,
     pipeline,
+    nameOf: (partition) => partition,
     leases,
     clock,
     random,
@@ -89,7 +88,6 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
       await fleet.stop();
       await pipeline.stop();
       await inbox.stop();
-      await reading;
     },
   };
 }
@@ -135,6 +133,6 @@ function createBot(token: Token, options: BotOptions): FleetBot {
           count() {},
         }),
       ),
-    events: { onPoll() {}, onAppended() {}, onAppendFailed() {}, ...options.pollingEvents },
+    events: { onPoll() {}, onAppended() {}, onAppendFailed() {}, onFenced() {}, ...options.pollingEvents },
   };
 }

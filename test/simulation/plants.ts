@@ -84,5 +84,6 @@ function forwardPartition(partition: Partition): Partition {
     mark: (marks) => partition.mark(marks),
     settle: (seq, outcome) => partition.settle(seq, outcome),
     settledBelow: () => partition.settledBelow(),
+    close: () => partition.close(),
   };
 }

@@ -156,7 +156,7 @@ class SharedWorld {
   }
 
   private async poll(bot: BotId, owned: Owned, inbox: Inbox, process: Process): Promise<void> {
-    const claim = { bot, token: owned.token, valid: () => owned.isKnown };
+    const claim = { bot, token: owned.token, valid: () => owned.isKnown, lost: () => !owned.isKnown };
     while (owned.isKnown && !process.isDead) {
       const from = (this.confirmed.get(bot) ?? 0) + 1;
       const to = Math.min(from + 3, this.written.get(bot) ?? 0);
@@ -174,7 +174,7 @@ class SharedWorld {
   }
 
   private async work(number: number, owned: Owned, inbox: Inbox, process: Process): Promise<void> {
-    const claim = { partition: number, token: owned.token, valid: () => owned.isKnown };
+    const claim = { partition: number, token: owned.token, valid: () => owned.isKnown, lost: () => !owned.isKnown };
     const partition = await inbox.open(claim).catch(() => undefined);
     if (partition === undefined) return;
     for (;;) {

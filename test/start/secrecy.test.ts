@@ -10,13 +10,13 @@ import { limits } from "../../config/limits.ts";
 import { systemClock } from "../../src/clock.ts";
 import { botIdOf, type Update } from "../../src/ids.ts";
 import { createSqliteInbox } from "../../src/inbox/sqlite.ts";
-import { createLocalLeases } from "../../src/leases/local.ts";
 import { type FaultKind, faultKinds } from "../../src/simulator/faults.ts";
 import { type Simulator, startSimulator } from "../../src/simulator/server.ts";
 import { until } from "../chaos/rig.ts";
 import { type BotfleetProcess, spawnBotfleet } from "../support/botfleet-process.ts";
 import { readInboxFile } from "../support/inbox-file.ts";
 import { names } from "./fixtures/leaky.ts";
+import { botClaim, partitionClaim } from "../support/claims.ts";
 
 const adminToken = "admin-0f9e8d7c6b5a4f3e2d1c";
 /** Of a server of one's own, below a path. */
@@ -88,15 +88,14 @@ function planFaults({ api, tokens }: Simulator): void {
 /** Updates of the thrower that have failed four times already: the next failure makes a dead letter. */
 async function seed(dataDir: string, { tokens }: Simulator): Promise<void> {
   const inbox = await createSqliteInbox({ dataDir, clock: systemClock, limits: limits.inbox, deduplicate: true });
-  const leases = createLocalLeases();
   const bot = botIdOf(tokens[polled.length + called.length] as (typeof tokens)[number]);
   const failing = names.filter((name) => !calls.includes(name));
   const updates = failing.map((text, at) => ({
     update_id: 1_000 + at,
     message: { message_id: at + 1, date: 1, chat: { id: at + 1, type: "private", first_name: "P" }, text },
   }));
-  await inbox.append(await leases.claimBot(bot), updates as unknown as Update[]);
-  const partition = await inbox.open(await leases.claimPartition(0));
+  await inbox.append(botClaim(bot), updates as unknown as Update[]);
+  const partition = await inbox.open(partitionClaim());
   const entries = await partition.next(1_000);
   await partition.mark(entries.map(({ seq }) => ({ seq, attempts: limits.pipeline.attemptsMax - 1 })));
   await inbox.stop();

@@ -16,6 +16,7 @@ export function fakeAttempt(seq: number, changes: Partial<Attempt> & Pick<Attemp
     receivedAt: 0,
     revoked: false,
     isOver: false,
+    mayAct: () => true,
     effect: (run) => run(),
     send: (_method, _payload, run) => run(calls++),
     pause: () => {},

@@ -12,7 +12,7 @@ import type {
 } from "../../src/inbox/inbox.ts";
 import { type BotId, laneOf, type LaneKey, type Seq, toSeq, type Update } from "../../src/ids.ts";
 
-export type Operation = "bodies" | "mark" | "settle";
+export type Operation = "bodies" | "close" | "mark" | "settle";
 
 export interface Added {
   readonly bot: BotId;
@@ -123,6 +123,12 @@ export class FakePartition implements Partition {
     if (!this.stored.delete(seq)) throw new Error(`entry ${seq} is settled twice`);
     this.outcomes.set(seq, outcome);
     this.journal.push(`${outcome.kind === "done" && outcome.how === "expired" ? "expired" : outcome.kind} ${seq}`);
+  }
+
+  async close(): Promise<void> {
+    await this.gate("close");
+    this.journal.push("closed");
+    this.end();
   }
 
   settledBelow(): Seq {

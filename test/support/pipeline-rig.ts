@@ -4,7 +4,7 @@ import { type Attempt, type AttemptScope, createAttemptScope } from "../../src/a
 import type { BotId, Seq, Update } from "../../src/ids.ts";
 import { toBotId } from "../../src/ids.ts";
 import { Pipeline } from "../../src/pipeline.ts";
-import type { AttemptResult, PipelineLimits, Trouble } from "../../src/pipeline-options.ts";
+import type { AttemptResult, PartitionWork, PipelineLimits, Trouble } from "../../src/pipeline-options.ts";
 import { FakeClock, settled } from "./fake-clock.ts";
 import { type Added, FakeInboxState, FakePartition } from "./fake-partition.ts";
 
@@ -28,6 +28,11 @@ export interface Rig {
   readonly troubles: Trouble[];
   /** Finished sends that were not repeated. */
   remembered: number;
+  /** Writes that were refused because the claim is lost. */
+  fenced: number;
+  /** Of the claim on the partition. */
+  readonly claim: { isValid: boolean; isLost: boolean };
+  readonly work: PartitionWork;
   readonly handle: (bot: number, handler: (work: Work) => Promise<void>) => void;
   /** Appends a text message. */
   readonly say: (bot: number, chat: number, text: string, more?: Partial<Added>) => Seq;
@@ -45,9 +50,9 @@ export function rig(changed: Partial<PipelineLimits> = {}, bots = 1): Rig {
   const started: string[] = [];
   const ends: AttemptResult[] = [];
   const troubles: Trouble[] = [];
+  const claim = { isValid: true, isLost: false };
   let updateId = 0;
   const pipeline = new Pipeline({
-    partition,
     inbox,
     bots: new Set(Array.from({ length: bots }, (_, index) => toBotId(index + 1))),
     scope,
@@ -59,6 +64,7 @@ export function rig(changed: Partial<PipelineLimits> = {}, bots = 1): Rig {
       onAttempt: (_bot, result) => void ends.push(result),
       onTrouble: (_bot, trouble) => void troubles.push(trouble),
       onRemembered: () => void made.remembered++,
+      onFenced: () => void made.fenced++,
     },
   });
   const made: Rig = {
@@ -71,6 +77,11 @@ export function rig(changed: Partial<PipelineLimits> = {}, bots = 1): Rig {
     ends,
     troubles,
     remembered: 0,
+    fenced: 0,
+    claim,
+    work: pipeline.open(partition, {
+      claim: { partition: 0, token: "", valid: () => claim.isValid && !claim.isLost, lost: () => claim.isLost },
+    }),
     handle: (bot, handler) => {
       pipeline.setHandler(toBotId(bot), {
         handle: (update) => {
@@ -89,7 +100,6 @@ export function rig(changed: Partial<PipelineLimits> = {}, bots = 1): Rig {
         ...more,
       }),
   };
-  void pipeline.run();
   return made;
 }
 

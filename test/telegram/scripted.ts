@@ -112,6 +112,11 @@ export class NotingAttempt implements Attempt {
   mayRepeat = false;
   revoked = false;
   isOver = false;
+
+  mayAct(): boolean {
+    return !this.revoked;
+  }
+
   readonly asked: string[] = [];
   readonly stopping = new AbortController();
   readonly waiting = new AbortController();

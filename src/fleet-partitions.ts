@@ -1,0 +1,99 @@
+/**
+ * The work on the partitions that this instance has claims on, each under one claim at a time.
+ *
+ *     claimed ─► opened in the inbox ─► worked on ─┬─► given back: in work ends ─► outcomes durable ─► clean end recorded ─► released
+ *                                                  └─► lost: given up, nothing of it takes effect any more
+ *
+ * A claim that comes again waits for what is left of the work under the one before: a call in flight, at most.
+ */
+import { faultOf } from "./faults.ts";
+import type { Inbox } from "./inbox/inbox.ts";
+import type { Leases, PartitionClaim, Tenure } from "./leases/leases.ts";
+import type { Log } from "./log.ts";
+import type { Pipeline } from "./pipeline.ts";
+import type { PartitionWork } from "./pipeline-options.ts";
+
+export interface PartitionTenureOptions {
+  readonly inbox: Pick<Inbox, "open">;
+  readonly pipeline: Pick<Pipeline, "open">;
+  readonly leases: Pick<Leases, "doubt">;
+  /** What attempts call a partition. */
+  readonly nameOf: (partition: number) => number;
+  readonly log: Log;
+  /** A partition has become this instance's, or is worked on no more. Never rejects. */
+  readonly onMoved?: (partition: number, way: "in" | "out") => Promise<void>;
+}
+
+/** Takes each claim that this instance gets. Never throws. */
+export function createPartitionTenures(options: PartitionTenureOptions): (claim: PartitionClaim) => Tenure {
+  const before = new Map<number, PartitionTenure>();
+  return (claim) => {
+    const tenure = new PartitionTenure(claim, options, before.get(claim.partition)?.over);
+    before.set(claim.partition, tenure);
+    return tenure;
+  };
+}
+
+class PartitionTenure implements Tenure {
+  /** Resolves when nothing is in work under the claim, which is lost or was given back. */
+  readonly over: Promise<void>;
+  readonly #claim: PartitionClaim;
+  readonly #options: PartitionTenureOptions;
+  readonly #ended = Promise.withResolvers<void>();
+  #isEnding = false;
+  #work: PartitionWork | undefined;
+
+  constructor(claim: PartitionClaim, options: PartitionTenureOptions, before: Promise<void> | undefined) {
+    this.#claim = claim;
+    this.#options = options;
+    this.over = this.#live(before);
+  }
+
+  changed(): void {
+    this.#work?.changed();
+    if (!this.#claim.lost()) return;
+    this.#options.log.warn("another instance has the partition now", { partition: this.#claim.partition });
+    this.#end();
+  }
+
+  release(): Promise<void> {
+    this.#end();
+    return this.over;
+  }
+
+  #end(): void {
+    this.#isEnding = true;
+    this.#ended.resolve();
+  }
+
+  /** Never rejects. */
+  async #live(before: Promise<void> | undefined): Promise<void> {
+    const { inbox, leases, log, nameOf, onMoved, pipeline } = this.#options;
+    const claim = this.#claim;
+    const { partition: number } = claim;
+    await before;
+    try {
+      if (this.#isEnding) return;
+      const partition = await inbox.open(claim);
+      await onMoved?.(number, "in");
+      const work = pipeline.open(partition, { claim, name: nameOf(number) });
+      this.#work = work;
+      // What changed meanwhile was told to nobody.
+      work.changed();
+      await Promise.race([this.#ended.promise, work.over]);
+      // Whether the pipeline was told first or the inbox: both end.
+      if (claim.lost()) work.changed();
+      else await work.giveBack();
+      await work.over;
+      await onMoved?.(number, "out");
+      await partition.close();
+    } catch (error) {
+      if (faultOf(error)?.code === "inbox_fenced") leases.doubt();
+      else
+        log.warn("a partition was not given back in order; its next owner looks twice at what it finds", {
+          partition: number,
+          error,
+        });
+    }
+  }
+}

@@ -1,0 +1,55 @@
+/** A partition that the pipeline works on, as long as one claim has it. */
+import type { AttemptRules } from "./attempt-run.ts";
+import type { Partition } from "./inbox/inbox.ts";
+import type { BotId } from "./ids.ts";
+import type { LaneHome } from "./lanes.ts";
+import type { Claim } from "./leases/leases.ts";
+
+export class OpenPartition implements LaneHome {
+  readonly partition: Partition;
+  readonly claim: Claim;
+  /** Of every attempt on its entries. */
+  readonly rules: AttemptRules;
+  /** Resolves when it has ended and nothing of it is in hand or being settled. */
+  readonly over: Promise<void>;
+  /** Entries of bots that are not configured; they stay in the inbox. */
+  readonly unconfigured = new Map<BotId, number>();
+  /** Lanes between `take` and the end of what follows their attempt. */
+  inHand = 0;
+  /** Outcomes that are not durable yet. */
+  settling = 0;
+  /** Given up: nothing of it is started any more. */
+  hasEnded = false;
+  isLost = false;
+  private readonly calls = new AbortController();
+  private readonly waits = new AbortController();
+  private readonly resolveOver: () => void;
+
+  constructor(
+    partition: Partition,
+    { claim }: { readonly claim: Claim },
+    rules: (signals: Pick<AttemptRules, "signal" | "waitSignal">) => AttemptRules,
+  ) {
+    this.partition = partition;
+    this.claim = claim;
+    this.rules = rules({ signal: this.calls.signal, waitSignal: this.waits.signal });
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.over = promise;
+    this.resolveOver = resolve;
+  }
+
+  /** Waits of its attempts (flood control, back-off) end at once. */
+  end(): void {
+    this.hasEnded = true;
+    this.waits.abort();
+    this.checkOver();
+  }
+
+  abortCalls(): void {
+    this.calls.abort();
+  }
+
+  checkOver(): void {
+    if (this.hasEnded && this.inHand === 0 && this.settling === 0) this.resolveOver();
+  }
+}
