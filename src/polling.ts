@@ -70,7 +70,7 @@ export interface Polling extends UpdateSupplier<Update>, UpdateSink<Update> {}
 
 /** Resolves with the bot once Telegram has told; undefined where `signal` aborts before. Never rejects. */
 export async function identify(options: AskingOptions): Promise<UserFromGetMe | undefined> {
-  const { ask } = createAsking(options);
+  const ask = createAsk(options);
   while (!options.signal.aborted) {
     const me = await ask({ method: "getMe", phase: "starting", payload: {} }, meIn);
     // A token that was refused is taken again: the first poll, which may be open for long, says nothing new about that.
@@ -80,12 +80,10 @@ export async function identify(options: AskingOptions): Promise<UserFromGetMe | 
   return undefined;
 }
 
-interface Asking {
-  /** Undefined where there was a setback, which has been sat out, or `signal` aborted. */
-  ask<T>(request: Request, read: (result: unknown) => T | undefined): Promise<T | undefined>;
-}
+/** Undefined where there was a setback, which has been sat out, or `signal` aborted. */
+type Ask = <T>(request: Request, read: (result: unknown) => T | undefined) => Promise<T | undefined>;
 
-function createAsking(options: AskingOptions): Asking {
+function createAsk(options: AskingOptions): Ask {
   const { name, client, random, clock, limits, events, journal, signal } = options;
   const waits = createPollWaits(limits, random);
 
@@ -119,12 +117,12 @@ function createAsking(options: AskingOptions): Asking {
     await sleep(clock, ms, signal);
   }
 
-  return { ask };
+  return ask;
 }
 
 export function createPolling(options: PollingOptions): Polling {
   const { name, inbox, claim, room, clock, random, limits, events, journal, signal } = options;
-  const { ask } = createAsking(options);
+  const ask = createAsk(options);
   const pollMaxMs = limits.pollTimeoutS * 1_000 + limits.pollGraceMs;
   let offset = 0;
   let appendFailures = 0;

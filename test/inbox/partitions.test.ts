@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { systemClock } from "../../src/clock.ts";
 import { createInbox } from "../../src/inbox/front.ts";
-import type { Entry, Inbox } from "../../src/inbox/inbox.ts";
+import type { Entry, Inbox, Partition } from "../../src/inbox/inbox.ts";
 import { createMemoryStore, emptyDurable } from "../../src/inbox/memory.ts";
 import { partitionOfLane, partitionOfSeq } from "../../src/inbox/partitions.ts";
 import type { InboxStore, StoreEvents } from "../../src/inbox/store.ts";
