@@ -1,7 +1,7 @@
 /** Between a group and what `commitScript` is given and answers. */
 import { type BotId, type LaneKey, type Seq, toBotId, toLaneKey, toSeq } from "../ids.ts";
 import { partitionOfLane, partitionOfSeq } from "./partitions.ts";
-import type { Argument } from "./redis-server.ts";
+import type { Argument } from "../redis/server.ts";
 import type { AppendWrite, DeathWrite, Group, LetterResult, LetterWrite, MarkWrite, StoredEntry } from "./store.ts";
 
 /** An append, judged: which of its updates are known, and what becomes of the bot's runs, as text. */

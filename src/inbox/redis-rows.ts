@@ -1,18 +1,11 @@
 /** What stands in the streams and hashes of the Redis inbox, as the store speaks of it. */
 import { type Seq, toSeq } from "../ids.ts";
+import { pairsOf } from "../redis/pairs.ts";
 import { type Found, readMark, readMeta } from "./redis-group.ts";
 import type { StoredEntry, StoredLetter } from "./store.ts";
 
 /** Id, and fields as name, value, name, value. */
 export type StreamRow = readonly [id: string, fields: readonly string[]];
-/** A hash, as field, value, field, value. */
-export type Pairs = readonly string[];
-
-export function pairsOf(pairs: Pairs): Map<string, string> {
-  const map = new Map<string, string>();
-  for (let at = 0; at < pairs.length; at += 2) map.set(pairs[at] ?? "", pairs[at + 1] ?? "");
-  return map;
-}
 
 export function numberOf([id]: StreamRow): number {
   return Number(id.slice(0, id.indexOf("-")));

@@ -20,7 +20,7 @@
 import { createHash } from "node:crypto";
 import { commitScript } from "./redis-commit-script.ts";
 import { common } from "./redis-common-script.ts";
-import type { Script } from "./redis-server.ts";
+import type { Script } from "../redis/server.ts";
 
 /** Beginning of every key: the one shard that there is now. */
 export const base = "botfleet:inbox:{s0}:";

@@ -43,7 +43,7 @@ import { foundOf } from "./redis-rows.ts";
 import { RedisReads } from "./redis-reads.ts";
 import { RedisRuns } from "./redis-runs.ts";
 import { base, scripts } from "./redis-scripts.ts";
-import type { RedisServer, RunScript } from "./redis-server.ts";
+import type { RedisServer, RunScript } from "../redis/server.ts";
 import type { RunLimits } from "./runs.ts";
 import {
   aloneCrashesMax,

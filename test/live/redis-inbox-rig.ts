@@ -1,8 +1,9 @@
 /** Inboxes over a Redis of the test's own. */
 import { systemClock } from "../../src/clock.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
-import { createRedisInbox, IoredisServer, type RedisInboxOptions } from "../../src/inbox/redis.ts";
-import { readAddress } from "../../src/inbox/redis-address.ts";
+import { createRedisInbox, type RedisInboxOptions } from "../../src/inbox/redis.ts";
+import { readAddress } from "../../src/redis/address.ts";
+import { IoredisServer } from "../../src/redis/ioredis.ts";
 import { RedisStore, type RedisStoreOptions } from "../../src/inbox/redis-store.ts";
 import { inboxLimits } from "../inbox/limits.ts";
 
@@ -48,7 +49,14 @@ export async function openRedisStore(
   const opened = Promise.withResolvers<void>();
   const limits = { ...redisInboxLimits, ...options.limits };
   const [onFailed, onUsable] = [opened.reject, opened.resolve];
-  const server = new IoredisServer({ address: readAddress(url), limits, clock: systemClock, onFailed, onUsable });
+  const server = new IoredisServer({
+    name: "inbox",
+    address: readAddress(url),
+    limits,
+    clock: systemClock,
+    onFailed,
+    onUsable,
+  });
   const store = new RedisStore({
     server,
     writer: newWriter(),

@@ -1,10 +1,10 @@
 /** What the store in Redis promises beyond what its model can show: late groups, take-overs that are asked for twice. */
 import { afterAll, beforeAll, beforeEach, expect, setDefaultTimeout, test } from "bun:test";
-import { IoredisServer } from "../../src/inbox/redis.ts";
+import { IoredisServer } from "../../src/redis/ioredis.ts";
 import { scripts } from "../../src/inbox/redis-scripts.ts";
-import { readAddress } from "../../src/inbox/redis-address.ts";
+import { readAddress } from "../../src/redis/address.ts";
 import { RedisStore } from "../../src/inbox/redis-store.ts";
-import type { Argument, RedisServer } from "../../src/inbox/redis-server.ts";
+import type { Argument, RedisServer } from "../../src/redis/server.ts";
 import type { Group } from "../../src/inbox/store.ts";
 import { toBotId, toLaneKey, toSeq } from "../../src/ids.ts";
 import { describeLive } from "./live.ts";
@@ -39,6 +39,7 @@ describeLive("the store of an inbox in Redis", [own(redisServer)], () => {
     const opened = Promise.withResolvers<void>();
     const [onFailed, onUsable] = [opened.reject, opened.resolve];
     const options = {
+      name: "inbox",
       address: readAddress(redis.url),
       limits: redisInboxLimits,
       clock: systemClock,

@@ -1,4 +1,4 @@
-/** Where the Redis of the inbox is: one server, or a name that sentinels know. */
+/** Where the Redis of the inbox and the leases is: one server, or a name that sentinels know. */
 import { Fault } from "../faults.ts";
 
 export type RedisAddress =

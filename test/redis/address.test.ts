@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readAddress } from "../../src/inbox/redis-address.ts";
+import { readAddress } from "../../src/redis/address.ts";
 
 test("one server is left to the client, and its database is known", () => {
   for (const [text, database] of [

@@ -1,5 +1,5 @@
 /** What the configuration of the inbox Redis means for promise 1: said at the opening, before anything is entrusted to it. */
-import { pairsOf } from "./redis-rows.ts";
+import { pairsOf } from "./pairs.ts";
 
 export interface RedisJudgement {
   /** Why it must not be used, unless losses are allowed; undefined where it may. */

@@ -1,5 +1,5 @@
 /**
- * Port: the Redis that holds one shard of the inbox. A call that is not answered within its deadline rejects, and so does every call
+ * Port: the Redis that holds one shard of the inbox, and the leases. A call that is not answered within its deadline rejects, and so does every call
  * while there is no prepared connection; nothing is queued for later and nothing is sent twice by the connection itself. A call that has
  * rejected may have been done, and it may still be done later, after calls that were made after it: a group carries its writer's number
  * against that.

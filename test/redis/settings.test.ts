@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { freeBytesOf, judgeSettings } from "../../src/inbox/redis-settings.ts";
+import { freeBytesOf, judgeSettings } from "../../src/redis/settings.ts";
 
 const sound = {
   maxmemory: "1000000",
