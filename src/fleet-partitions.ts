@@ -24,13 +24,22 @@ export interface PartitionTenureOptions {
   readonly onMoved?: (partition: number, way: "in" | "out") => Promise<void>;
 }
 
-/** Takes each claim that this instance gets. Never throws. */
-export function createPartitionTenures(options: PartitionTenureOptions): (claim: PartitionClaim) => Tenure {
-  const before = new Map<number, PartitionTenure>();
-  return (claim) => {
-    const tenure = new PartitionTenure(claim, options, before.get(claim.partition)?.over);
-    before.set(claim.partition, tenure);
-    return tenure;
+export interface PartitionTenures {
+  /** Takes a claim that this instance got. Never throws. */
+  take(claim: PartitionClaim): Tenure;
+  /** A claim is there, and the work under it has not begun. */
+  isOpening(): boolean;
+}
+
+export function createPartitionTenures(options: PartitionTenureOptions): PartitionTenures {
+  const last = new Map<number, PartitionTenure>();
+  return {
+    take(claim) {
+      const tenure = new PartitionTenure(claim, options, last.get(claim.partition)?.over);
+      last.set(claim.partition, tenure);
+      return tenure;
+    },
+    isOpening: () => [...last.values()].some((tenure) => tenure.isOpening),
   };
 }
 
@@ -40,6 +49,7 @@ class PartitionTenure implements Tenure {
   readonly #claim: PartitionClaim;
   readonly #options: PartitionTenureOptions;
   readonly #ended = Promise.withResolvers<void>();
+  isOpening = true;
   #isEnding = false;
   #work: PartitionWork | undefined;
 
@@ -78,6 +88,7 @@ class PartitionTenure implements Tenure {
       await onMoved?.(number, "in");
       const work = pipeline.open(partition, { claim, name: nameOf(number) });
       this.#work = work;
+      this.isOpening = false;
       // What changed meanwhile was told to nobody.
       work.changed();
       await Promise.race([this.#ended.promise, work.over]);
@@ -94,6 +105,8 @@ class PartitionTenure implements Tenure {
           partition: number,
           error,
         });
+    } finally {
+      this.isOpening = false;
     }
   }
 }

@@ -62,11 +62,14 @@ export interface Fleet {
   stop(): Promise<void>;
   /** In the order of the configuration. */
   bots(): readonly FleetBotState[];
+  /** A partition is this instance's, and is not worked on yet. */
+  isOpening(): boolean;
 }
 
 export function createFleet(options: FleetOptions): Fleet {
   const members = options.bots.map((bot) => new Member(bot, options));
   const byId = new Map(members.map((member) => [member.id, member]));
+  const partitions = createPartitionTenures(options);
   const timers: Timer[] = [];
   return {
     start() {
@@ -76,7 +79,7 @@ export function createFleet(options: FleetOptions): Fleet {
           if (member === undefined) throw new Error(`bot ${claim.bot} was claimed, which is not configured`);
           return member.poll(claim);
         },
-        partition: createPartitionTenures(options),
+        partition: (claim) => partitions.take(claim),
       });
       for (const [index, member] of members.entries()) {
         const inMs = index * options.limits.startIntervalMs;
@@ -91,6 +94,7 @@ export function createFleet(options: FleetOptions): Fleet {
       await Promise.all(members.map((member) => member.stop()));
     },
     bots: () => members.map((member) => member.state()),
+    isOpening: () => partitions.isOpening(),
   };
 }
 

@@ -250,8 +250,12 @@ class Assembly implements Botfleet {
     }
   }
 
-  /** Once every bot has been tried and Telegram has answered one: a server that is out of reach must not hold the other bots back. */
+  /**
+   * Once every bot has been tried and Telegram has answered one (a server that is out of reach must not hold the other bots back), and what an earlier
+   * process left has been read.
+   */
   private hasStarted(): boolean {
+    if (this.fleet?.isOpening() === true || this.pipeline?.status().isBehind === true) return false;
     const pollers = (this.fleet?.bots() ?? []).map(({ poller }) => poller);
     return (
       pollers.every(({ phase, error }) => phase !== "starting" || error !== undefined) &&

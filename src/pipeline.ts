@@ -136,6 +136,7 @@ export class Pipeline {
       working: this.work.size,
       floodWaiting: this.work.floodWaiting,
       settling: this.settling,
+      isBehind: [...this.opened].some(({ hasEnded, partition }) => !hasEnded && partition.isBehind()),
       unconfigured: this.unconfigured(),
     };
   }

@@ -51,14 +51,20 @@ export class HandOver {
     this.#options = options;
   }
 
+  /** Entries that are stored may not be in `ready`. */
+  get isBehind(): boolean {
+    return this.#isUnsure || this.#droppedUpTo > this.#upTo;
+  }
+
   /** Entries that became durable, in rising seq over all calls. */
   offer(entries: readonly Entry[]): void {
+    if (this.#ended.signal.aborted) return;
     const { handoverMaxEntries, handoverMaxBytes } = this.#options.limits;
     for (const entry of entries) {
       // Read back already: its commit was answered later than a read that saw it.
       if (entry.seq <= this.#upTo) continue;
       const isNext = entry.seq <= this.#upTo + this.#options.step;
-      if (!isNext || this.#mustRead() || this.#ready.length >= handoverMaxEntries) {
+      if (!isNext || this.isBehind || this.#ready.length >= handoverMaxEntries) {
         this.#droppedUpTo = entry.seq;
         continue;
       }
@@ -106,7 +112,7 @@ export class HandOver {
         for (const { body } of taken) this.#readyBytes -= body?.size ?? 0;
         return taken;
       }
-      if (this.#mustRead()) await this.#readBack();
+      if (this.isBehind) await this.#readBack();
       else await new Promise<void>((resolve) => (this.#wake = resolve));
     }
     return [];
@@ -129,10 +135,6 @@ export class HandOver {
       onReadFailed(error);
       await sleep(clock, writeRetryMs, this.#ended.signal);
     }
-  }
-
-  #mustRead(): boolean {
-    return this.#isUnsure || this.#droppedUpTo > this.#upTo;
   }
 
   #wakeUp(): void {

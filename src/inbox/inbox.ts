@@ -168,6 +168,8 @@ export interface Partition {
   settle(seq: Seq, outcome: Outcome): Promise<void>;
   /** Every entry below is durably settled. */
   settledBelow(): Seq;
+  /** Entries that are stored may not have been handed out yet: those from before, until they are read, and those that did not fit in memory. */
+  isBehind(): boolean;
   /**
    * Ends the partition: `next` resolves with nothing, and what is written later is fenced. While its claim is held that is recorded as a clean end:
    * whoever opens it next need suspect nothing. To be called when every outcome is durable. Rejects with `unavailable` where the clean end could not be recorded.

@@ -78,6 +78,10 @@ export class FrontPartition implements Partition {
     this.end();
   }
 
+  isBehind(): boolean {
+    return this.handOver.isBehind;
+  }
+
   async close(): Promise<void> {
     if (this.#isReplaced) return;
     this.replace();

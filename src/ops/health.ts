@@ -109,7 +109,7 @@ function phaseReasons({ state, bots }: Status): Reason[] {
       return [];
     case "starting": {
       const polled = bots.filter((bot) => bot.lastPollAt !== undefined).length;
-      const what = `botfleet is starting: ${polled} of ${bots.length} bots have been answered`;
+      const what = `botfleet is starting: ${polled} of ${bots.length} bots have been answered, and the inbox is being read`;
       return [{ code: "starting", what, remedy: "wait; the log says what it waits for" }];
     }
     case "draining":

@@ -158,7 +158,10 @@ async function createFleet(server: MongodbServer) {
   const isIdle = async (): Promise<boolean> => {
     if ([...api.bots.values()].some((bot) => bot.queue.size > 0)) return false;
     const all = await Promise.all(running.map((process) => process.status()));
-    return all.every(({ pipeline, bots }) => pipeline.inWork === 0 && bots.every(({ backlog }) => backlog === 0));
+    return all.every(
+      ({ state, pipeline, bots }) =>
+        state !== "starting" && pipeline.inWork === 0 && bots.every(({ backlog }) => backlog === 0),
+    );
   };
   return {
     kill: (at: number): void => running[at]?.kill("SIGKILL"),

@@ -76,5 +76,7 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 export async function isIdle(rig: Pick<Rig, "simulator">, process: BotfleetProcess): Promise<boolean> {
   if ([...rig.simulator.api.bots.values()].some((bot) => bot.queue.size > 0)) return false;
   const status = await process.status();
-  return status.pipeline.inWork === 0 && status.bots.every(({ backlog }) => backlog === 0);
+  return (
+    status.state !== "starting" && status.pipeline.inWork === 0 && status.bots.every(({ backlog }) => backlog === 0)
+  );
 }

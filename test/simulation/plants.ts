@@ -84,6 +84,7 @@ function forwardPartition(partition: Partition): Partition {
     mark: (marks) => partition.mark(marks),
     settle: (seq, outcome) => partition.settle(seq, outcome),
     settledBelow: () => partition.settledBelow(),
+    isBehind: () => partition.isBehind(),
     close: () => partition.close(),
   };
 }

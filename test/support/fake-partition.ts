@@ -125,6 +125,10 @@ export class FakePartition implements Partition {
     this.journal.push(`${outcome.kind === "done" && outcome.how === "expired" ? "expired" : outcome.kind} ${seq}`);
   }
 
+  isBehind(): boolean {
+    return false;
+  }
+
   async close(): Promise<void> {
     await this.gate("close");
     this.journal.push("closed");
