@@ -158,15 +158,18 @@ async function measureRedis(isApart: boolean): Promise<Measured> {
     return number("used_cpu_user") + number("used_cpu_sys");
   };
   try {
-    const open = (writer: string): Promise<Inbox> =>
-      createRedisInbox({
+    const open = async (writer: string): Promise<Inbox> => {
+      const { inbox } = await createRedisInbox({
         ...common,
         limits: { ...inboxLimits, ...limits.redisInbox },
         url: redis.url,
         partitions: Number(values.partitions),
         writer,
         allowLoss: false,
+        newName: () => 1,
       });
+      return inbox;
+    };
     const inbox = await open("one");
     return await measure(inbox, serverSeconds, isApart ? await open("other") : inbox);
   } finally {

@@ -56,7 +56,7 @@ export const limits = {
     /** Partitions of a Redis that has no inbox yet: 2, 3, 4, 6, 8 or 12 instances share them evenly. Fixed at the first start. */
     partitions: 24,
     /** Deadline of a call, ms: what fails within it is tried again after `writeRetryMs`, and `/ready` says so after 3 s. */
-    callMaxMs: 2_000,
+    callMaxMs: 1_500,
     /** Time for a connection to be made, ms. */
     connectMaxMs: 5_000,
     /** Silence of a connection that owes answers, after which it is opened anew, ms: longer than the event loop is ever held up. */
@@ -66,7 +66,7 @@ export const limits = {
     /** Longest wait for the server's disk (WAITAOF), ms: it writes each second, and a busy disk takes another one. */
     diskMaxMs: 5_000,
     /** How often it is looked for entries that nobody told of, ms: how long one waits whose message was lost. Tells an outage too. */
-    lookMs: 1_000,
+    lookMs: 500,
     /** How long settles are remembered that a restart of Redis could undo, ms: AOF everysec writes within 2 s at worst. */
     rewriteMs: 5_000,
     /** Memory of Redis kept free so that settling still works when it fills up, bytes; below it polling stops. */

@@ -6,12 +6,11 @@ import { createFleet, type Fleet, type FleetBotState } from "./fleet.ts";
 import { Fault } from "./faults.ts";
 import { type BotId, toSeq } from "./ids.ts";
 import type { Inbox, Partition } from "./inbox/inbox.ts";
-import { newPartitionName, partitionNameOf } from "./inbox/partition-name.ts";
-import { createSqliteInbox } from "./inbox/sqlite.ts";
 import type { PartitionClaim } from "./leases/leases.ts";
 import { createLocalLeases } from "./leases/local.ts";
 import type { Log } from "./log.ts";
 import { createFleetBots, type FleetBots } from "./main-bots.ts";
+import { type OpenedInbox, openInbox } from "./main-inbox.ts";
 import { type OpenedUsers, openUsers } from "./main-users.ts";
 import { createHealth, createOutage } from "./ops/health.ts";
 import type { Heartbeat } from "./ops/heartbeat.ts";
@@ -35,6 +34,10 @@ export interface AssemblyOptions {
   readonly redact: (text: string) => string;
   readonly heartbeat: Heartbeat;
   readonly version: string;
+  /** Of this process, never used before: lower-case letters and digits. */
+  readonly member: string;
+  /** Ends the start where that waits for Redis: it rejects with `unavailable` then. */
+  readonly signal: AbortSignal;
   /** The inbox or the users are lost for good; the process must end with exit 1. */
   readonly onBroken: (reason: unknown) => void;
 }
@@ -111,12 +114,9 @@ class Assembly implements Botfleet {
     // First of all: a start that takes long (a big inbox to recover) is seen as a start, not as a dead process.
     this.sidecar = startSidecar({ ...settings.sidecar, health, metrics: this.metrics, source, clock, log });
     try {
-      const inbox = await this.openInbox();
+      const { inbox, nameOf } = await this.openInbox();
       const leases = createLocalLeases({ bots: settings.bots.map(({ id }) => id), partitions: inbox.partitions });
       const scope = createAttemptScope();
-      // Several instances, each with a partition 0, may share the users in MongoDB.
-      const isShared = settings.mongodb !== undefined;
-      const partitionName = isShared ? partitionNameOf(settings.dataDir, newPartitionName) : 0;
       const pipeline = new Pipeline({
         inbox,
         bots: new Set(settings.bots.map(({ id }) => id)),
@@ -135,7 +135,7 @@ class Assembly implements Botfleet {
       });
       const { modules } = this.options;
       const usesStorage = [...modules.values()].some(({ uses = [] }) => uses.length > 0);
-      if (usesStorage) this.users = await this.openUsers(partitionName, scope);
+      if (usesStorage) this.users = await this.openUsers(nameOf(0), scope);
       const onMalformed = (): void => void this.countLetters();
       const { metrics } = this;
       this.connections = createFleetBots({
@@ -152,7 +152,6 @@ class Assembly implements Botfleet {
         onMalformed,
       });
       const { bots } = this.connections;
-      const nameOf = (partition: number): number => partitionName + partition;
       const open = async (claim: PartitionClaim): Promise<Partition> => (this.opened = await inbox.open(claim));
       const tracked = { append: inbox.append.bind(inbox), open };
       const fleet = createFleet({
@@ -203,15 +202,9 @@ class Assembly implements Botfleet {
     });
   }
 
-  private async openInbox(): Promise<Inbox> {
-    const { settings, limits, clock, log, onBroken } = this.options;
-    const inbox = await createSqliteInbox({
-      dataDir: settings.dataDir,
-      clock,
-      limits: limits.inbox,
-      log,
-      deduplicate: settings.deduplicate,
-      onBroken,
+  private async openInbox(): Promise<OpenedInbox> {
+    const opened = await openInbox({
+      ...this.options,
       onFlushed: (writes, ms) => {
         this.metrics.flushed(writes, ms);
         if (this.countsDue > 0) {
@@ -220,19 +213,18 @@ class Assembly implements Botfleet {
         }
       },
     });
+    const { inbox } = opened;
     this.inbox = inbox;
-    inbox.onState((state) => {
-      this.inboxOutage.set(state === "failing");
-      if (state === "ok") log.info("the inbox can be written again");
-    });
+    inbox.onState((state) => this.inboxOutage.set(state === "failing"));
     void this.countLetters();
-    await this.reportUnconfigured(inbox);
-    return inbox;
+    void this.reportUnconfigured(inbox);
+    return opened;
   }
 
   /** Entries of bots that were taken out of the configuration stay in the inbox; nobody would notice. */
   private async reportUnconfigured(inbox: Inbox): Promise<void> {
-    for (const [bot, updates] of await inbox.backlog()) {
+    // Never rejects: what cannot be read just now is told by the inbox.
+    for (const [bot, updates] of await inbox.backlog().catch(() => new Map<BotId, number>())) {
       if (this.names.has(bot)) continue;
       const words =
         "updates of a bot that is not configured any more stay in the inbox; configure it again to handle them";

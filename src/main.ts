@@ -9,9 +9,9 @@ import packageFile from "../package.json" with { type: "json" };
 import type { BotModule } from "./bots/bot.ts";
 import { loadModule } from "./bots/catalog.ts";
 import { systemClock } from "./clock.ts";
-import { Fault, type FaultCode } from "./faults.ts";
+import { Fault, type FaultCode, faultOf } from "./faults.ts";
 import type { Log } from "./log.ts";
-import { startBotfleet } from "./main-assembly.ts";
+import { type Botfleet, startBotfleet } from "./main-assembly.ts";
 import { createHeartbeat } from "./ops/heartbeat.ts";
 import { createLineOutput, type LineOutput } from "./ops/lines.ts";
 import { createLog } from "./ops/log.ts";
@@ -74,6 +74,7 @@ async function run(settings: Settings, log: Log, redact: Redact, end: (code: num
   const heartbeat = createHeartbeat({ clock: systemClock, everyMs: heartbeatMs });
   startWatchdog({ beats: heartbeat.beats, maxMs: limits.process.watchdogMaxMs, log });
   const modules = await loadModules(settings);
+  const stopping = new AbortController();
   const starting = startBotfleet({
     settings,
     limits,
@@ -84,6 +85,8 @@ async function run(settings: Settings, log: Log, redact: Redact, end: (code: num
     redact,
     heartbeat,
     version: packageFile.version,
+    member: crypto.randomUUID().replaceAll("-", "").slice(0, 12),
+    signal: stopping.signal,
     onBroken(reason) {
       log.error("a store is lost; the process ends, and the next one looks at what is stored", { error: reason });
       void end(1);
@@ -96,8 +99,9 @@ async function run(settings: Settings, log: Log, redact: Redact, end: (code: num
       log.error("what is in work does not end; it stays in the inbox and is handled again");
       void end(1);
     }, limits.process.stopMaxMs);
+    stopping.abort();
     try {
-      await (await starting).stop();
+      await (await startedOr(starting, stopping.signal))?.stop();
     } catch (error) {
       log.error("what is left could not be written; it stays in the inbox and is handled again", { error });
       await end(1);
@@ -106,8 +110,21 @@ async function run(settings: Settings, log: Log, redact: Redact, end: (code: num
     log.info("stopped");
     await end(0);
   });
-  const { port } = await starting;
+  const botfleet = await startedOr(starting, stopping.signal);
+  // Else it was stopped before it had started.
+  if (botfleet === undefined) return;
+  const { port } = botfleet;
   log.info("botfleet started", { version: packageFile.version, port, bots: settings.bots.length });
+}
+
+/** Undefined where the start was given up because `signal` aborted. */
+async function startedOr(starting: Promise<Botfleet>, signal: AbortSignal): Promise<Botfleet | undefined> {
+  try {
+    return await starting;
+  } catch (error) {
+    if (signal.aborted && faultOf(error)?.code === "unavailable") return undefined;
+    throw error;
+  }
 }
 
 /** Ctrl-C and systemd signal every process of a group, and `bun run` passes what it got on to its child: the same signal twice, ms. */

@@ -2,7 +2,7 @@
  * What Redis does in one step each, in Lua. KEYS[1] is the beginning of every key of the shard; all share its hash tag, so that they live on
  * one node of a cluster. What stands there (`k`: a partition, seqs as decimal text):
  *
- *     meta        hash    format, partitions, run (of the server that the numbers were last given out by)
+ *     meta        hash    format, partitions, name (drawn once), run (of the server that the numbers were last given out by)
  *     next        hash    k → the last seq given out; `letter` → the last letter
  *     claims      hash    p<k>, b<bot> → token of the present claim; absent is the eternal one, ""
  *     state       hash    o<k> → who has the partition open, "" after a clean end; s<k> → entries up to it are suspects
@@ -26,15 +26,16 @@ import type { Script } from "../redis/server.ts";
 export const base = "botfleet:inbox:{s0}:";
 
 /**
- * ARGV: format, partitions where this is the first start, gap left where the server is another one than before. Answers
- * `newer` and the format, or `ok`, the partitions, 1 where the server is another one (it may have lost what came last).
+ * ARGV: format, partitions and name where this is the first start, gap left where the server is another one than before. Answers
+ * `newer` and the format, or `ok`, the partitions, the name, 1 where the server is another one (it may have lost what came last).
  */
 const prepareScript = `${common}
-local format, partitions, gap = num(), num(), num()
-local meta = redis.call('HMGET', key('meta'), 'format', 'partitions', 'run')
+local format, partitions, name, gap = num(), num(), arg(), num()
+local meta = redis.call('HMGET', key('meta'), 'format', 'partitions', 'run', 'name')
 if meta[1] and tonumber(meta[1]) > format then return {'newer', meta[1]} end
 redis.call('DEL', key('none'))
 partitions = tonumber(meta[2] or partitions)
+name = meta[4] or name
 local info = redis.pcall('INFO', 'server')
 local run = type(info) == 'string' and string.match(info, 'run_id:(%w+)') or ''
 local isOther = meta[3] and meta[3] ~= run
@@ -43,8 +44,8 @@ for k = 0, partitions - 1 do
   if isOther then redis.call('HINCRBY', key('next'), k, text(gap * partitions)) end
 end
 if isOther then redis.call('HINCRBY', key('next'), 'letter', text(gap)) end
-redis.call('HSET', key('meta'), 'format', format, 'partitions', partitions, 'run', run)
-return {'ok', text(partitions), isOther and '1' or '0'}
+redis.call('HSET', key('meta'), 'format', format, 'partitions', partitions, 'name', name, 'run', run)
+return {'ok', text(partitions), name, isOther and '1' or '0'}
 `;
 
 /**

@@ -68,6 +68,8 @@ export interface RedisStoreOptions {
   readonly database: string;
   /** Of a Redis that has no inbox yet; one that has keeps its own number. */
   readonly partitions: number;
+  /** The same: draws what its partitions are called by, the first of them, a whole number. */
+  readonly newName: () => number;
   readonly clock: Clock;
   readonly limits: RedisStoreLimits;
   /** False: an id delivered twice is two entries. */
@@ -106,6 +108,7 @@ export class RedisStore implements InboxStore {
   readonly #arrivals: RedisArrivals;
   readonly #openTokens = new Map<number, string>();
   #partitions: number;
+  #name = 0;
   #number = 0;
   #written: Written[] = [];
 
@@ -129,6 +132,11 @@ export class RedisStore implements InboxStore {
   /** Known once a connection was prepared. */
   get partitions(): number {
     return this.#partitions;
+  }
+
+  /** Of partition 0, the others follow: no other inbox has it. Known once a connection was prepared. */
+  get name(): number {
+    return this.#name;
   }
 
   async commit(group: Group): Promise<Committed> {
@@ -250,9 +258,9 @@ export class RedisStore implements InboxStore {
   }
 
   async #prepare(run: RunScript): Promise<void> {
-    const { partitions, onPrepared } = this.#options;
-    const answer = (await run(scripts.prepare, [base], [format, partitions, gap])) as readonly string[];
-    const [status, detail, isOther] = answer;
+    const { partitions, newName, onPrepared } = this.#options;
+    const answer = (await run(scripts.prepare, [base], [format, partitions, newName(), gap])) as readonly string[];
+    const [status, detail, name, isOther] = answer;
     if (status === "newer") {
       throw new Fault(
         "format_newer",
@@ -260,6 +268,7 @@ export class RedisStore implements InboxStore {
       );
     }
     this.#partitions = Number(detail);
+    this.#name = Number(name);
     this.#runs.forgetAll();
     await onPrepared(isOther === "1");
     if (isOther === "1") await this.#rewrite(run);

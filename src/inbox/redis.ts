@@ -14,6 +14,8 @@ export interface RedisInboxOptions extends Omit<FrontOptions, "store" | "partiti
   readonly url: string;
   /** Of a Redis that has no inbox yet; one that has keeps its own number. */
   readonly partitions: number;
+  /** The same: draws what its partitions are called by, the first of them, a whole number; in all inboxes that there are, no two may be alike. */
+  readonly newName: () => number;
   /** Lower-case letters and digits, never used before: this process. */
   readonly writer: string;
   /** False: an id delivered twice is two entries. */
@@ -25,11 +27,17 @@ export interface RedisInboxOptions extends Omit<FrontOptions, "store" | "partiti
   readonly signal?: AbortSignal;
 }
 
+export interface RedisInbox {
+  readonly inbox: Inbox;
+  /** A number by which a partition is known among all inboxes. */
+  readonly nameOf: (partition: number) => number;
+}
+
 /**
  * Waits until Redis can be reached, however long that takes; `signal` ends that with `unavailable`. Rejects with `settings_invalid` where it
  * refuses the credentials, may evict or keeps nothing, and with `format_newer`.
  */
-export async function createRedisInbox(options: RedisInboxOptions): Promise<Inbox> {
+export async function createRedisInbox(options: RedisInboxOptions): Promise<RedisInbox> {
   const { limits, clock, log, signal } = options;
   const address = readAddress(options.url);
   const opened = Promise.withResolvers<void>();
@@ -77,5 +85,7 @@ export async function createRedisInbox(options: RedisInboxOptions): Promise<Inbo
     signal?.removeEventListener("abort", onAbort);
   }
   const freeBytes = (): Promise<number> => server.freeBytes();
-  return createInbox({ ...options, store, partitions: store.partitions, freeBytes, place: "the memory of Redis" });
+  const { partitions } = store;
+  const inbox = createInbox({ ...options, store, partitions, freeBytes, place: "the memory of Redis" });
+  return { inbox, nameOf: (partition) => store.name + partition };
 }

@@ -5,7 +5,7 @@ import type { RedisInboxOptions } from "../../src/inbox/redis.ts";
 import { botClaim, codeOf, message, partitionClaim, take } from "../contract/inbox.ts";
 import { describeLive } from "./live.ts";
 import { own, redisServer } from "./programs.ts";
-import { always, openRedisInbox, redisInboxLimits } from "./redis-inbox-rig.ts";
+import { always, openNamedInbox, openRedisInbox, redisInboxLimits } from "./redis-inbox-rig.ts";
 import { until } from "./redis-rig.ts";
 import { LiveRedis } from "./redis-server.ts";
 
@@ -173,5 +173,16 @@ describeLive("a server with WAITAOF and appendfsync everysec", [own(redisServer)
     said.synced = 1;
     await until(() => opened.state() === "ok");
     expect(await opened.append(botClaim(), [message(2)])).toMatchObject({ stored: 0, known: 1 });
+  });
+
+  test("the names of its partitions are drawn at the first start, and never change", async () => {
+    const redis = await startRedis();
+    const names = async (from: number): Promise<readonly number[]> => {
+      const { inbox, nameOf } = await openNamedInbox(redis.url, { partitions: 2, newName: () => from });
+      await inbox.stop();
+      return [nameOf(0), nameOf(1)];
+    };
+    expect(await names(5_000)).toEqual([5_000, 5_001]);
+    expect(await names(9_000)).toEqual([5_000, 5_001]);
   });
 });

@@ -1,7 +1,8 @@
 /** Inboxes over a Redis of the test's own. */
 import { systemClock } from "../../src/clock.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
-import { createRedisInbox, type RedisInboxOptions } from "../../src/inbox/redis.ts";
+import { newPartitionName } from "../../src/inbox/partition-name.ts";
+import { createRedisInbox, type RedisInbox, type RedisInboxOptions } from "../../src/inbox/redis.ts";
 import { readAddress } from "../../src/redis/address.ts";
 import { IoredisServer } from "../../src/redis/ioredis.ts";
 import { RedisStore, type RedisStoreOptions } from "../../src/inbox/redis-store.ts";
@@ -24,10 +25,15 @@ export const redisInboxLimits = {
 /** AOF with an fsync before each answer: what was acknowledged is on the disk. */
 export const always = ["--appendonly", "yes", "--appendfsync", "always"];
 
-export function openRedisInbox(url: string, options: Partial<RedisInboxOptions> = {}): Promise<Inbox> {
+export async function openRedisInbox(url: string, options: Partial<RedisInboxOptions> = {}): Promise<Inbox> {
+  return (await openNamedInbox(url, options)).inbox;
+}
+
+export function openNamedInbox(url: string, options: Partial<RedisInboxOptions> = {}): Promise<RedisInbox> {
   return createRedisInbox({
     url,
     partitions: 1,
+    newName: newPartitionName,
     writer: newWriter(),
     deduplicate: true,
     allowLoss: true,
@@ -62,6 +68,7 @@ export async function openRedisStore(
     writer: newWriter(),
     database: "0",
     partitions: 1,
+    newName: newPartitionName,
     clock: systemClock,
     deduplicate: true,
     onPrepared: async () => {},

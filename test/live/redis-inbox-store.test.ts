@@ -66,6 +66,7 @@ describeLive("the store of an inbox in Redis", [own(redisServer)], () => {
       writer: newWriter(),
       database: "0",
       partitions: 1,
+      newName: () => 1,
       clock: systemClock,
       limits: redisInboxLimits,
       deduplicate: false,
