@@ -74,6 +74,18 @@ export const limits = {
     /** Entries read at a time, with their bodies: holds Redis up for about a millisecond. */
     readMaxEntries: 500,
   },
+  leases: {
+    /** Time between two renewals, ms: three may be lost before the claims lapse. A change that nobody told of is seen with the next one. */
+    renewMs: 1_000,
+    /** Without a renewal for this long an instance counts as dead, ms: its bots and partitions are taken over about as fast. */
+    ttlMs: 5_000,
+    /** Without a confirmed renewal for this long nothing is begun, ms: what was begun has a second until somebody else may have the claim. */
+    giveUpMs: 4_000,
+    /** Least time between two looks that others' changes ask for, ms: a few hundred moves in a row take seconds, not the processor. */
+    lookMinMs: 10,
+    /** Characters that an instance says of itself to the others with each renewal. */
+    infoMaxChars: 1_000,
+  },
   sessions: {
     /** Longest time a write waits for others to be written with it, ms. */
     groupMaxMs: 2,

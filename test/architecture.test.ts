@@ -30,7 +30,7 @@ const parts: Readonly<Record<string, Part>> = {
   signals: { files: ["src/abort-listeners.ts"], uses: [] },
   attempts: { files: ["src/attempts.ts"], uses: ["ids"] },
 
-  "leases port": { files: ["src/leases/leases.ts"], uses: ["ids"] },
+  "leases port": { files: ["src/leases/leases.ts", "src/leases/fleet-view.ts"], uses: ["ids"] },
   "inbox port": { files: ["src/inbox/inbox.ts"], uses: ["ids", "leases port"] },
   /** The user and what changes it: pure, known to everybody who handles users. */
   domain: {

@@ -2,9 +2,10 @@
 import { type BotId, type Seq, toBotId, toSeq } from "../ids.ts";
 import { partitionOfSeq } from "./partitions.ts";
 import { readMeta } from "./redis-group.ts";
+import { base } from "../redis/keys.ts";
 import { type Pairs, pairsOf } from "../redis/pairs.ts";
 import { entryOf, letterOf, numberOf, seqOf, type StreamRow } from "./redis-rows.ts";
-import { base, scripts } from "./redis-scripts.ts";
+import { scripts } from "./redis-scripts.ts";
 import type { RedisServer } from "../redis/server.ts";
 import type { Chunk, LetterFilter, StoredBody, StoredLetter } from "./store.ts";
 

@@ -22,9 +22,6 @@ import { commitScript } from "./redis-commit-script.ts";
 import { common } from "./redis-common-script.ts";
 import type { Script } from "../redis/server.ts";
 
-/** Beginning of every key: the one shard that there is now. */
-export const base = "botfleet:inbox:{s0}:";
-
 /**
  * ARGV: format, partitions and name where this is the first start, gap left where the server is another one than before. Answers
  * `newer` and the format, or `ok`, the partitions, the name, 1 where the server is another one (it may have lost what came last).

@@ -28,6 +28,8 @@
 import type { Clock } from "../clock.ts";
 import { Fault } from "../faults.ts";
 import type { BotId, Seq } from "../ids.ts";
+import { base } from "../redis/keys.ts";
+import type { RedisServer, RunScript } from "../redis/server.ts";
 import { partitionOfSeq } from "./partitions.ts";
 import { RedisArrivals } from "./redis-arrivals.ts";
 import {
@@ -42,8 +44,7 @@ import {
 import { foundOf } from "./redis-rows.ts";
 import { RedisReads } from "./redis-reads.ts";
 import { RedisRuns } from "./redis-runs.ts";
-import { base, scripts } from "./redis-scripts.ts";
-import type { RedisServer, RunScript } from "../redis/server.ts";
+import { scripts } from "./redis-scripts.ts";
 import type { RunLimits } from "./runs.ts";
 import {
   aloneCrashesMax,
