@@ -87,6 +87,15 @@ export function createAttemptScope(): AttemptScope {
   };
 }
 
+/**
+ * Asked before a call goes out again, or after a wait: false where its attempt was given up or the claim may be somebody else's meanwhile. A call that
+ * a bot still makes after its update was settled belongs to no update, and may go out.
+ */
+export function mayGoOn(attempt: Attempt | undefined): boolean {
+  if (attempt === undefined) return true;
+  return !attempt.revoked && (attempt.isOver || attempt.mayAct());
+}
+
 /** Which updates may come again. */
 export interface Settled {
   /** Every update of the partition below is settled; 0 where that is not known. */

@@ -11,7 +11,8 @@ import type { Redactor } from "./redactor.ts";
  * How a call ended: `ok` · `refused` by the Bot API (400, 403, ...), the handler's business · `too_old` a query that can no longer
  * be answered, told to the handler as a success · `flood` held back for longer than a call waits itself, or with no
  * room to wait · `unreachable` in
- * every try · `unknown` no usable answer, it may have taken effect · `token_refused` · `aborted` by a shutdown or by its caller ·
+ * every try · `unknown` no usable answer, it may have taken effect · `token_refused` · `aborted` by a shutdown, by its caller, or as the claim
+ * on its partition may be another instance's ·
  * `file_broken` what was to be uploaded could not be read.
  */
 export type CallOutcome =
@@ -72,7 +73,7 @@ export function callError({ bot, redact, call, verdict }: Failed): Error {
 function heldWords({ why, waitMs }: Held): string {
   switch (why) {
     case "ended":
-      return "a shutdown ended its wait in flood control";
+      return "a shutdown, or a claim that may be another instance's, ended its wait in flood control";
     case "later":
       return `Telegram asks to wait ${Math.ceil(waitMs / 1_000)} s (429)`;
     case "full":

@@ -10,7 +10,7 @@ import { callError } from "./call-error.ts";
 import type { CallEvents, CallOutcome } from "./call-error.ts";
 import type { Transport } from "./exchange.ts";
 import type { FloodCall } from "./flood-call.ts";
-import { passFlood } from "./flood-pass.ts";
+import { isGivenUp, passFlood } from "./flood-pass.ts";
 import type { FloodControl } from "./flood-port.ts";
 import type { Redactor } from "./redactor.ts";
 
@@ -78,7 +78,7 @@ export function createCalls(options: CallsOptions): (call: Call) => Promise<Answ
   /** Resolves with whether the call may be made again. */
   async function waitAgain({ attempt, signal }: Call, ms: number): Promise<boolean> {
     await wait(ms, [attempt?.waitSignal, attempt?.signal, signal]);
-    return attempt?.revoked !== true && attempt?.waitSignal.aborted !== true && signal?.aborted !== true;
+    return !isGivenUp({ attempt, signal });
   }
 
   return async (call) => {

@@ -1,7 +1,7 @@
 /** Every call out to Telegram goes through a client: deadline, retry rules, redaction of the token. One client per bot. */
 import type { ApiClientOptions, Transformer } from "grammy";
 import type { AbortListeners } from "../abort-listeners.ts";
-import type { AttemptScope } from "../attempts.ts";
+import { type AttemptScope, mayGoOn } from "../attempts.ts";
 import type { Clock, Random } from "../clock.ts";
 import { Fault } from "../faults.ts";
 import { botIdOf } from "../ids.ts";
@@ -84,7 +84,10 @@ export function createClient(options: ClientOptions): Client {
     const run = async (): Promise<Answer> => {
       const answer = await make(payload, text);
       const moved = answer.ok || attempt?.revoked === true ? undefined : movedPayload(payload, answer);
-      return moved === undefined ? answer : make(moved, isUpload ? text : serialize(moved));
+      if (moved === undefined) return answer;
+      if (!mayGoOn(attempt))
+        throw new Fault("unavailable", `Bot ${bot}: ${method} is not made again: its claim may be lost.`);
+      return make(moved, isUpload ? text : serialize(moved));
     };
     if (attempt === undefined) return run();
     return method.startsWith("get") ? attempt.effect(run) : attempt.send(method, text, run);

@@ -1,5 +1,5 @@
 /** How a call gets past flood control: at once, or after a wait that its handler's clock does not see. */
-import type { Attempt } from "../attempts.ts";
+import { type Attempt, mayGoOn } from "../attempts.ts";
 import type { FloodCall } from "./flood-call.ts";
 import type { FloodControl } from "./flood-port.ts";
 
@@ -32,6 +32,7 @@ export function passFlood(control: FloodControl, call: Passing): undefined | Pro
   });
 }
 
-function isGivenUp({ attempt, signal }: Passing): boolean {
-  return attempt?.revoked === true || attempt?.waitSignal.aborted === true || signal?.aborted === true;
+/** Whether a call that has waited must not be made any more. */
+export function isGivenUp({ attempt, signal }: Pick<Passing, "attempt" | "signal">): boolean {
+  return !mayGoOn(attempt) || attempt?.waitSignal.aborted === true || signal?.aborted === true;
 }

@@ -3,6 +3,7 @@ import { HttpError } from "grammy";
 import { Fault } from "../../src/faults.ts";
 import type { FloodControl } from "../../src/telegram/flood-port.ts";
 import { settled } from "../support/fake-clock.ts";
+import type { ClientOptions } from "../../src/telegram/client.ts";
 import { done, failed, NotingAttempt, refused, scripted, secret, token } from "./scripted.ts";
 import type { Step } from "./scripted.ts";
 
@@ -199,6 +200,32 @@ test("an attempt given up while it waits makes no further try", async () => {
   await clock.advance(10_000);
   expect(await end).toMatchObject({ code: "attempt_revoked" });
   expect(requests).toHaveLength(1);
+});
+
+test.each<[string, Step, Partial<ClientOptions>]>([
+  ["a connection is tried again", failed("unreachable"), {}],
+  ["a 429 is waited out", refused(429, "Too Many Requests", { retry_after: 3 }), {}],
+  ["flood control holds it back", done(), { flood: holding(settled().then(() => "go" as const)) }],
+  ["the chat is made another", refused(400, "Bad Request: group chat was upgraded", { migrate_to_chat_id: -100 }), {}],
+])("where the claim is in doubt meanwhile, a call goes out no more: %s", async (_, step, options) => {
+  const { call, clock, scope, requests } = scripted([step, done()], options);
+  const attempt = new NotingAttempt();
+  const end = ending(scope.run(attempt, () => call("sendMessage", { chat_id: -1 })));
+  const sent = requests.length;
+  attempt.isClaimed = false;
+  await clock.advance(10_000);
+  expect(await end).toMatchObject({ code: "unavailable" });
+  expect(requests).toHaveLength(sent);
+});
+
+test("a bot's call after its update was settled is tried again, whoever has the claim", async () => {
+  const { call, clock, scope } = scripted([failed("unreachable"), done("yes")]);
+  const attempt = new NotingAttempt();
+  attempt.isClaimed = false;
+  attempt.isOver = true;
+  const answer = scope.run(attempt, () => call("sendMessage"));
+  await clock.advance(1_000);
+  expect(await answer).toMatchObject({ result: "yes" });
 });
 
 test("a shutdown that has waited long enough aborts the open call", async () => {

@@ -112,9 +112,10 @@ export class NotingAttempt implements Attempt {
   mayRepeat = false;
   revoked = false;
   isOver = false;
+  isClaimed = true;
 
   mayAct(): boolean {
-    return !this.revoked;
+    return !this.revoked && this.isClaimed;
   }
 
   readonly asked: string[] = [];
