@@ -44,7 +44,7 @@ interface Side {
 }
 
 let fleets = 0;
-let firstChat = 1;
+const firstChat = 1;
 
 /** Instances over an inbox and a database that nobody else uses, once each of them has its share. */
 async function startFleet(
@@ -78,8 +78,8 @@ interface Load {
 }
 
 async function measure(url: string, { name, botId, processes }: Side, { chats, inFlight }: Load) {
-  const cpu = (): number => processes.reduce((sum, { pid }) => sum + cpuUsOf(pid), 0);
-  const before = cpu();
+  const used = (): number => processes.reduce((sum, { pid }) => sum + cpuUsOf(pid), 0);
+  const before = used();
   const startedAt = performance.now();
   const report = await runLoad(url, { bots: [botId], chats, firstChat, inFlight, total: updates });
   const perSecond = (updates / (performance.now() - startedAt)) * 1_000;
@@ -87,7 +87,7 @@ async function measure(url: string, { name, botId, processes }: Side, { chats, i
   if (report.sent !== updates || report.lost + report.reordered + report.doubled > 0) {
     throw new Error(`${name} did not do its work: ${JSON.stringify(report)}`);
   }
-  return { perSecond, cpuUs: (cpu() - before) / updates, p95Ms: report.latency.p95Ms };
+  return { perSecond, cpuUs: (used() - before) / updates, p95Ms: report.latency.p95Ms };
 }
 
 async function hot(servers: Servers): Promise<number> {
@@ -117,18 +117,18 @@ async function cpu(servers: Servers) {
   const simulator = await startSimulator(3);
   const { url, tokens, botIds } = simulator;
   await ask(url, "settings", { delayMs: 0 });
-  const of = (at: number) => ({ url, tokens: tokens.slice(at, at + 1) });
+  const only = (at: number) => ({ url, tokens: tokens.slice(at, at + 1) });
   const sides: Side[] = [
     {
       name: "stock echo",
       botId: botIds[0] ?? 0,
       processes: [start(["bench/peers/grammy-runner.ts"], { env: { TOKEN: tokens[0] ?? "", API_ROOT: url } })],
     },
-    { name: "fleet, echo", botId: botIds[1] ?? 0, processes: await startFleet(servers, of(1), "echo", instances) },
+    { name: "fleet, echo", botId: botIds[1] ?? 0, processes: await startFleet(servers, only(1), "echo", instances) },
     {
       name: "fleet, with its user",
       botId: botIds[2] ?? 0,
-      processes: await startFleet(servers, of(2), peer("users-echo"), instances),
+      processes: await startFleet(servers, only(2), peer("users-echo"), instances),
     },
   ];
   const figures = new Map<Side, number[]>(sides.map((side) => [side, []]));
@@ -154,10 +154,10 @@ const folder = mkdtempSync(join(tmpdir(), "botfleet-bench-"));
 const redis = await LiveRedis.start(["--appendonly", "yes", "--appendfsync", "everysec"]);
 await using mongodb = await spawnMongodbServer({ isDurable: false });
 const servers = { redis, mongodbUrl: mongodb.url, folder };
-const only = new Set(values.only.split(","));
+const parts = new Set(values.only.split(","));
 try {
-  const hotRatio = only.has("hot") ? await hot(servers) : undefined;
-  const ratios = only.has("cpu") ? await cpu(servers) : {};
+  const hotRatio = parts.has("hot") ? await hot(servers) : undefined;
+  const ratios = parts.has("cpu") ? await cpu(servers) : {};
   if (values.json) console.log(JSON.stringify({ hotRatio, ...ratios }));
 } finally {
   await redis.stop();
