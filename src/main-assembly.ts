@@ -2,21 +2,22 @@
 import { type AttemptScope, createAttemptScope } from "./attempts.ts";
 import type { BotModule } from "./bots/bot.ts";
 import type { Clock, Random } from "./clock.ts";
-import { createFleet, type Fleet, type FleetBotState } from "./fleet.ts";
+import { createFleet, type Fleet } from "./fleet.ts";
 import { Fault } from "./faults.ts";
 import { type BotId, toSeq } from "./ids.ts";
 import type { Inbox, Partition } from "./inbox/inbox.ts";
 import type { PartitionClaim } from "./leases/leases.ts";
-import { createLocalLeases } from "./leases/local.ts";
 import type { Log } from "./log.ts";
 import { createFleetBots, type FleetBots } from "./main-bots.ts";
+import { openLeases, type OpenedLeases } from "./main-fleet.ts";
 import { type OpenedInbox, openInbox } from "./main-inbox.ts";
+import { botStatusOf, fleetStatusOf } from "./main-status.ts";
 import { type OpenedUsers, openUsers } from "./main-users.ts";
 import { createHealth, createOutage } from "./ops/health.ts";
 import type { Heartbeat } from "./ops/heartbeat.ts";
 import { createMetrics, type Metrics } from "./ops/metrics.ts";
 import { startSidecar, type Sidecar } from "./ops/sidecar.ts";
-import type { BotStatus, FleetState, Status } from "./ops/status.ts";
+import type { FleetState, Status } from "./ops/status.ts";
 import { Pipeline } from "./pipeline.ts";
 import { createPipelineEvents } from "./main-events.ts";
 import type { Limits } from "../config/limits.ts";
@@ -73,6 +74,7 @@ class Assembly implements Botfleet {
   private pipeline: Pipeline | undefined;
   private fleet: Fleet | undefined;
   private connections: FleetBots | undefined;
+  private leases: OpenedLeases | undefined;
   private users: OpenedUsers | undefined;
   private deadLetters = 0;
   /** Commits after which the dead letters have to be counted. */
@@ -92,6 +94,7 @@ class Assembly implements Botfleet {
       source: { status: () => this.status() },
       calls: () => this.connections?.callStatus(),
       cache: () => this.users?.cacheStatus(),
+      leases: () => this.leases?.counts(),
       now: () => clock.now(),
     });
   }
@@ -109,13 +112,20 @@ class Assembly implements Botfleet {
       lastBeatAt: () => heartbeat.lastBeatAt(),
       source,
       inboxLostSince: () => this.inboxOutage.since(),
+      leasesLostSince: () => this.leases?.lostSince(),
       storage: { lostSince: () => this.storageOutage.since(), lostMaxMs: limits.process.storageLostMaxMs },
     });
     // First of all: a start that takes long (a big inbox to recover) is seen as a start, not as a dead process.
     this.sidecar = startSidecar({ ...settings.sidecar, health, metrics: this.metrics, source, clock, log });
     try {
       const { inbox, nameOf } = await this.openInbox();
-      const leases = createLocalLeases({ bots: settings.bots.map(({ id }) => id), partitions: inbox.partitions });
+      const leases = openLeases({
+        ...this.options,
+        partitions: inbox.partitions,
+        info: () => ({ ready: health.ready().status === 200, port: this.port }),
+        onTold: () => {},
+      });
+      this.leases = leases;
       const scope = createAttemptScope();
       const pipeline = new Pipeline({
         inbox,
@@ -159,7 +169,7 @@ class Assembly implements Botfleet {
         inbox: tracked,
         pipeline,
         nameOf,
-        leases,
+        leases: leases.leases,
         clock,
         random,
         limits: limits.poller,
@@ -257,11 +267,18 @@ class Assembly implements Botfleet {
     );
   }
 
+  /** By partition, as the inbox last looked. */
+  private backlogs(): readonly (number | undefined)[] {
+    return Array.from({ length: this.inbox?.partitions ?? 0 }, () => undefined);
+  }
+
   private status(): Status {
     const { version } = this.options;
     if (this.state === "starting" && this.hasStarted()) this.state = "running";
     const pipeline = this.pipeline?.status();
-    const bots = (this.fleet?.bots() ?? []).map((bot) => botStatus(bot, this.pipeline));
+    const claims = this.leases?.view()?.bots;
+    const bots = (this.fleet?.bots() ?? []).map((bot) => botStatusOf(bot, this.pipeline, claims?.get(bot.id)));
+    const view = this.leases?.view();
     return {
       version,
       startedAt: this.startedAt,
@@ -269,18 +286,7 @@ class Assembly implements Botfleet {
       bots,
       inbox: { state: this.inbox?.state() ?? "ok", deadLetters: this.deadLetters },
       pipeline: { inWork: pipeline?.working ?? 0, waiting: pipeline?.floodWaiting ?? 0 },
+      ...(view === undefined ? {} : { fleet: fleetStatusOf(view, this.backlogs()) }),
     };
   }
-}
-
-function botStatus({ id, name, poller }: FleetBotState, pipeline: Pipeline | undefined): BotStatus {
-  const { phase, since, polledAt, error } = poller;
-  const known = { name, id, state: phase, since, backlog: pipeline?.backlog(id) ?? 0 };
-  const oldestReceivedAt = pipeline?.oldestReceivedAt(id);
-  return Object.assign(
-    known,
-    polledAt === undefined ? {} : { lastPollAt: polledAt },
-    oldestReceivedAt === undefined ? {} : { oldestReceivedAt },
-    error === undefined ? {} : { error },
-  );
 }

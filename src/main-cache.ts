@@ -58,7 +58,8 @@ export async function openCache(options: OpenCacheOptions): Promise<OpenedCache>
       stop: async () => {},
     };
   }
-  const lives = openLives(settings.dataDir);
+  // A fleet does not lock the folder: instances on one machine may share it.
+  const lives = settings.redis.url === undefined ? openLives(settings.dataDir) : newLife();
   const tiers = createTiers({
     server,
     check: createUserCheck(),
@@ -146,6 +147,18 @@ function spaceOf({ mongodb, dataDir }: Settings): string {
   return createHash("sha256").update(name).digest("hex").slice(0, 12);
 }
 
+interface Lives {
+  readonly sender: string;
+  readonly dead: readonly string[];
+  /** Redis has been told of all of them. */
+  onKnown(): void;
+}
+
+/** Of an instance that keeps nothing: what an earlier process stored last and did not tell is noticed by its silence. */
+function newLife(): Lives {
+  return { sender: newName(), dead: [], onKnown() {} };
+}
+
 /** Names kept of lives that Redis has not been told of. */
 const livesMax = 20;
 
@@ -153,7 +166,7 @@ const livesMax = 20;
  * The names by which the instance is known in Redis, this one and those of earlier processes on this `DATA_DIR`, which are dead: its lock is
  * held. What they stored last they may not have told, and nobody else would notice before ten seconds.
  */
-function openLives(dataDir: string): { readonly sender: string; readonly dead: readonly string[]; onKnown(): void } {
+function openLives(dataDir: string): Lives {
   const path = join(dataDir, "cache-names");
   const sender = newName();
   const write = (names: readonly string[]): void => {

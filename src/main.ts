@@ -189,14 +189,11 @@ function warn(settings: Settings, log: Log): void {
       "HTTPS_PROXY is set, which TELEGRAM_TRANSPORT=own does not use; set TELEGRAM_TRANSPORT=fetch to go through the proxy",
     );
   }
-  if (settings.redis.url !== undefined)
-    log.warn("REDIS_URL: used for the cache alone in this version, which runs as one instance");
   const unused = [
     ...(settings.log.dir === undefined ? [] : ["LOG_DIR"]),
     ...(settings.sidecar.adminToken === undefined ? [] : ["ADMIN_TOKEN"]),
   ];
-  for (const name of unused)
-    log.warn(`${name}: checked, but without effect in this version, which runs as one instance`);
+  for (const name of unused) log.warn(`${name}: checked, but without effect in this version`);
 }
 
 function secretsIn(settings: Settings): readonly string[] {

@@ -8,6 +8,8 @@ export type ReasonCode =
   | "starting"
   | "draining"
   | "inbox_lost"
+  /** Redis does not confirm what this instance may work for. */
+  | "leases_lost"
   | "storage_lost"
   /** No bot works: its token is refused, or its module is broken. */
   | "all_bots_disabled"
@@ -50,11 +52,14 @@ export interface HealthOptions {
   readonly source: StatusSource;
   /** Since when the inbox cannot be written, monotonic ms; undefined while it can. */
   readonly inboxLostSince: () => number | undefined;
+  /** Since when the leases are not confirmed, monotonic ms; undefined while they are, or where there are none. */
+  readonly leasesLostSince: () => number | undefined;
   /** The same for the storage; absent where no module needs one. */
   readonly storage?: { readonly lostSince: () => number | undefined; readonly lostMaxMs: number };
 }
 
-export function createHealth({ clock, limits, lastBeatAt, source, inboxLostSince, storage }: HealthOptions): Health {
+export function createHealth(options: HealthOptions): Health {
+  const { clock, limits, lastBeatAt, source, inboxLostSince, leasesLostSince, storage } = options;
   return {
     live() {
       return verdictOf(stallReasons(clock.monotonic() - lastBeatAt(), limits.stallMaxMs), []);
@@ -64,6 +69,7 @@ export function createHealth({ clock, limits, lastBeatAt, source, inboxLostSince
       const status = source.status();
       const lost = [
         ...lostReasons("inbox_lost", now, inboxLostSince(), limits.inboxLostMaxMs),
+        ...lostReasons("leases_lost", now, leasesLostSince(), limits.inboxLostMaxMs),
         ...(storage === undefined ? [] : lostReasons("storage_lost", now, storage.lostSince(), storage.lostMaxMs)),
       ];
       return verdictOf([...phaseReasons(status), ...lost, ...allDisabledReasons(status.bots)], remarks(status));
@@ -124,6 +130,10 @@ function phaseReasons({ state, bots }: Status): Reason[] {
 }
 
 const lostTexts = {
+  leases_lost: {
+    what: "Redis does not confirm what this instance may work for",
+    remedy: "check Redis and the network; others take over what this instance had, and nothing is lost",
+  },
   inbox_lost: {
     what: "the inbox cannot be written",
     remedy:

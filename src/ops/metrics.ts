@@ -13,6 +13,7 @@ import { addCallGauges, type CallStatus } from "./call-gauges.ts";
 import { BotCounts, type BotMetrics, type Counts, zeroCalls } from "./counts.ts";
 import { type AskedTier, createHistograms } from "./histograms.ts";
 import { addStatusGauges } from "./status-gauges.ts";
+import { addFleetMetrics, type LeaseMeasure } from "./fleet-metrics.ts";
 import { createMongodbMetrics, type MongodbMeasure } from "./mongodb-metrics.ts";
 import type { Status, StatusSource } from "./status.ts";
 
@@ -55,6 +56,8 @@ export interface MetricsOptions {
   readonly calls: () => CallStatus | undefined;
   /** The same for the tiers of users; undefined where no module uses them. */
   readonly cache: () => CacheStatus | undefined;
+  /** The same for the leases; undefined where there is no fleet. */
+  readonly leases: () => LeaseMeasure | undefined;
   /** False: no histograms (`ENABLE_PERFORMANCE_MONITORING`). */
   readonly histograms: boolean;
   /** From when on an operation of MongoDB is slow, ms. */
@@ -69,7 +72,7 @@ const methodForm = /^[a-zA-Z]{1,40}$/;
 
 /** Owns its registry: two of them in one process do not meet. */
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { version, source, calls: callStatus, cache: cacheStatus, histograms, slowMs, now } = options;
+  const { version, source, calls: callStatus, cache: cacheStatus, leases, histograms, slowMs, now } = options;
   const registry = new Registry();
   const bots = new Map<string, BotCounts>();
   const calls = new Map<string, Counts<CallOutcome>>();
@@ -120,6 +123,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   addCallGauges(registry, () => (calling ??= callStatus()));
   const mongodb = createMongodbMetrics(registry, histograms, slowMs);
   addCacheMetrics(registry, () => (caching ??= cacheStatus()));
+  addFleetMetrics(registry, leases, () => (status ??= source.status()).fleet);
   const processMetrics = createProcessMetrics({ registry, version });
   return {
     bot(name) {

@@ -1,6 +1,6 @@
 /** The status as a plain page for people: no script, nothing from elsewhere, everything escaped. */
 import type { Reason, Verdict } from "./health.ts";
-import type { BotStatus, Status } from "./status.ts";
+import type { BotStatus, FleetStatus, Status } from "./status.ts";
 
 /** Bots shown; the rest is in `/status.json`. Those with an error come first. */
 const botsShown = 1_000;
@@ -34,7 +34,7 @@ export function pageOf(status: Status, ready: Verdict): string {
 <p>${escape(status.state)} since ${time(status.startedAt)} · ready: <span${ready.state === "ok" ? "" : ' class="wrong"'}>${escape(ready.state)}</span></p>
 ${ready.reasons.length === 0 ? "" : `<ul>\n${ready.reasons.map(reasonItem).join("\n")}\n</ul>`}
 <p>inbox ${escape(status.inbox.state)} · ${count(status.inbox.deadLetters, "dead letter")} · ${count(status.pipeline.inWork, "handler")} in work, ${status.pipeline.waiting} waiting</p>
-<table>
+${status.fleet === undefined ? "" : instancesOf(status.fleet)}<table>
 <thead><tr><th>bot</th><th class="n">id</th><th>state</th><th>since</th><th>last poll</th><th class="n">backlog</th><th>error</th></tr></thead>
 <tbody>
 ${bots.slice(0, botsShown).map(botRow).join("\n")}
@@ -43,6 +43,23 @@ ${bots.slice(0, botsShown).map(botRow).join("\n")}
 ${hidden > 0 ? `<p>${count(hidden, "more bot")} in <a href="/status.json">status.json</a></p>` : ""}
 </body>
 </html>
+`;
+}
+
+function instancesOf({ self, instances }: FleetStatus): string {
+  const rows = instances.map(({ id, host, version, state, ready, lastHeartbeatAt, bots, partitions }) => {
+    const names = `<td>${escape(host)}${id === self ? " (this one)" : ""}</td><td>${escape(id)}</td><td>${escape(version)}</td>`;
+    const isWrong = state === "gone" || !ready;
+    const shown = `<td${isWrong ? ' class="wrong"' : ""}>${escape(state)}${ready ? "" : ", not ready"}</td>`;
+    const heartbeat = `<td>${lastHeartbeatAt === undefined ? "never" : time(lastHeartbeatAt)}</td>`;
+    return `<tr>${names}${shown}${heartbeat}<td class="n">${bots}</td><td class="n">${partitions}</td></tr>`;
+  });
+  return `<table>
+<thead><tr><th>instance</th><th>id</th><th>version</th><th>state</th><th>last heartbeat</th><th class="n">bots</th><th class="n">partitions</th></tr></thead>
+<tbody>
+${rows.join("\n")}
+</tbody>
+</table>
 `;
 }
 

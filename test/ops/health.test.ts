@@ -14,15 +14,17 @@ function bot(name: string, state: BotStatus["state"], more: Partial<BotStatus> =
 function healthOf(status: Partial<Status> = {}, clock = new FakeClock()) {
   const inbox = createOutage(clock);
   const storage = createOutage(clock);
+  const leases = createOutage(clock);
   const health = createHealth({
     clock,
     limits,
     lastBeatAt: () => 0,
     source: { status: () => statusOf({ bots: [bot("shop", "polling")], ...status }) },
     inboxLostSince: inbox.since,
+    leasesLostSince: leases.since,
     storage: { lostSince: storage.since, lostMaxMs: 5_000 },
   });
-  return { health, inbox, storage, clock };
+  return { health, inbox, leases, storage, clock };
 }
 
 function codes(verdict: ReturnType<Health["ready"]>): readonly string[] {
@@ -122,4 +124,15 @@ test("every reason says what to do", async () => {
   const reasons = [...health.ready().reasons, ...health.live().reasons];
   expect(reasons).toHaveLength(7);
   for (const { what, remedy } of reasons) expect([what.length > 10, remedy.length > 10]).toEqual([true, true]);
+});
+
+test("leases that Redis does not confirm make an instance unready after the same while as a lost inbox", async () => {
+  const { health, leases, clock } = healthOf();
+  leases.set(true);
+  await clock.advance(limits.inboxLostMaxMs);
+  expect(health.ready().status).toBe(200);
+  await clock.advance(1);
+  expect(codes(health.ready())).toEqual(["leases_lost"]);
+  leases.set(false);
+  expect(health.ready().status).toBe(200);
 });

@@ -24,6 +24,7 @@ function metricsOf(status: Partial<Status> = {}, histograms = true, calls?: Call
     source,
     calls: () => calls,
     cache: () => undefined,
+    leases: () => undefined,
     histograms,
     now,
   });
@@ -151,6 +152,7 @@ test("tiers of users tell what they know and hold, and of a tier that there is n
     source,
     calls: () => undefined,
     cache: () => status,
+    leases: () => undefined,
     histograms: true,
     now,
   });
@@ -259,6 +261,7 @@ test("what waits and what is at work comes from the status of the moment", async
     histograms: true,
     calls: () => undefined,
     cache: () => undefined,
+    leases: () => undefined,
     now,
     source: {
       status: () =>
@@ -332,4 +335,49 @@ test("the time since its date is counted of an update that has one, and never be
   shop.attempt("retry", 1, 1, update);
   expect(await valueOf(metrics, "botfleet_update_since_date_seconds_count")).toBe(3);
   expect(await valueOf(metrics, "botfleet_update_since_date_seconds_sum")).toBe(42);
+});
+
+test("what the fleet looks like is shown where there is one, and nothing of it where there is none", async () => {
+  let status = statusOf();
+  let leases: Record<"taken" | "given" | "lost" | "lapses", number> | undefined;
+  const metrics = createMetrics({
+    slowMs: 100,
+    version: "1.2.3",
+    source: { status: () => status },
+    calls: () => undefined,
+    cache: () => undefined,
+    leases: () => leases,
+    histograms: true,
+    now: Date.now,
+  });
+  const samples = async (): Promise<readonly string[]> =>
+    (await metrics.text())
+      .split("\n")
+      .filter((line) => /^botfleet_(?:lease|instances|bots_owned|partition)/.test(line));
+  expect(await samples()).toEqual([]);
+  const instance = { host: "a", version: "1.2.3", startedAt: 1, ready: true };
+  status = statusOf({
+    fleet: {
+      self: "one",
+      instances: [
+        { ...instance, id: "one", state: "running", bots: 2, partitions: 3 },
+        { ...instance, id: "two", state: "running", bots: 1, partitions: 1 },
+        { ...instance, id: "old", state: "gone", bots: 0, partitions: 0 },
+      ],
+      partitions: [{ number: 0, owner: "one", epoch: 4, backlog: 7 }, { number: 1 }],
+    },
+  });
+  leases = { taken: 5, given: 1, lost: 0, lapses: 2 };
+  expect(await samples()).toEqual([
+    'botfleet_lease_changes_total{what="taken"} 5',
+    'botfleet_lease_changes_total{what="given"} 1',
+    'botfleet_lease_changes_total{what="lost"} 0',
+    'botfleet_lease_changes_total{what="lapses"} 2',
+    'botfleet_instances{state="running"} 2',
+    'botfleet_instances{state="gone"} 1',
+    "botfleet_bots_owned 2",
+    "botfleet_partitions_owned 3",
+    'botfleet_partition_backlog_updates{partition="0"} 7',
+  ]);
+  metrics.stop();
 });

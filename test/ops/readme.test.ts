@@ -15,6 +15,7 @@ test("the table in README.md names every metric, its type and its meaning, and n
     source,
     calls: () => undefined,
     cache: () => undefined,
+    leases: () => undefined,
     histograms: true,
     now: Date.now,
   });
