@@ -1,6 +1,8 @@
 /**
  * The HTTP side of botfleet for load balancers, Prometheus and people: `/health`, `/ready`, `/metrics`, `/status.json`, `/`.
  * It only reads; there is nothing to sign in for and nothing to change here.
+ * While `/ready` answers 503 every route does, but `/health` and `/metrics`: a load balancer that does not ask `/ready` by itself (open-source NGINX)
+ * tells by its own requests that they belong elsewhere. The page and `/status.json` have their usual body all the same, for who looks at the instance.
  */
 import { Elysia } from "elysia";
 import type { Clock } from "../clock.ts";
@@ -76,10 +78,10 @@ export function startSidecar(options: SidecarOptions): Sidecar {
 type App = Pick<Elysia, "fetch">;
 
 /** Elysia takes three letters without a port (`http://abc/`) for no host at all unless it is told that hosts differ. */
-function newApp(log: Log) {
+function newApp(log: Log, absent: () => Response) {
   return new Elysia({ handler: { standardHostname: false } }).onError(({ code, error }) => {
+    if (code === "NOT_FOUND") return absent();
     // Elysia would answer the message of the error: an inner matter, which belongs into the log.
-    if (code === "NOT_FOUND") return json(404, { error: "not_found" });
     log.error("a request to the sidecar failed", { error });
     return json(500, { error: "internal" });
   });
@@ -87,13 +89,15 @@ function newApp(log: Log) {
 
 function mainApp({ health, source, log, ...rest }: SidecarOptions, withMetrics: boolean): App {
   const policy = { "content-security-policy": pagePolicy() };
-  const app = newApp(log)
+  // Where this instance is not ready another one may have the route.
+  const absent = (): Response => (health.ready().status === 503 ? json(503, { error: "unavailable" }) : notFound());
+  const app = newApp(log, absent)
     .get("/health", () => verdict(health.live()))
     .get("/ready", () => verdict(health.ready()))
-    .get("/status.json", () => json(200, source.status()))
+    .get("/status.json", () => json(health.ready().status, source.status()))
     .get("/", () => {
-      const text = pageOf(source.status(), health.ready());
-      return answer(200, "text/html; charset=utf-8", text, policy);
+      const ready = health.ready();
+      return answer(ready.status, "text/html; charset=utf-8", pageOf(source.status(), ready), policy);
     });
   return withMetrics ? app.use(metricsApp({ log, ...rest })) : app;
 }
@@ -102,7 +106,7 @@ function metricsApp({ metrics, log }: Pick<SidecarOptions, "metrics" | "log">) {
   let scrape: Promise<string> | undefined;
   // Scrapes at the same time share one text: making it is the most costly thing here.
   const text = (): Promise<string> => (scrape ??= metrics.text().finally(() => (scrape = undefined)));
-  return newApp(log).get("/metrics", async () => answer(200, metrics.contentType, await text()));
+  return newApp(log, notFound).get("/metrics", async () => answer(200, metrics.contentType, await text()));
 }
 
 function listen(app: App, hostname: string, port: number, setting: string): Bun.Server<undefined> {
@@ -137,6 +141,10 @@ function whyNot(error: unknown): string {
     default:
       return error instanceof Error ? error.message : "the system refused";
   }
+}
+
+function notFound(): Response {
+  return json(404, { error: "not_found" });
 }
 
 function verdict(of: Verdict): Response {

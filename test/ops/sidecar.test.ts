@@ -51,6 +51,22 @@ test("`/health` and `/ready` answer their verdicts, with the reasons", async () 
   expect([ready.status, await ready.json()]).toEqual([503, { status: "unavailable", reasons: ill.reasons }]);
 });
 
+test("what is not ready answers 503 on every route but `/health` and `/metrics`, with the body that it has", async () => {
+  let now = ill;
+  const { get } = start({ health: { live: () => well, ready: () => now } });
+  const statuses = (paths: readonly string[], method: string) =>
+    Promise.all(paths.map(async (path) => (await get(path, { method })).status));
+  const served = ["/", "/ready", "/status.json"];
+  for (const method of ["GET", "HEAD"]) {
+    expect(await statuses([...served, "/absent"], method)).toEqual(Array(4).fill(503));
+    expect(await statuses(["/health", "/metrics"], method)).toEqual([200, 200]);
+  }
+  expect(await (await get("/status.json")).json()).toEqual(statusOf());
+  expect(await (await get("/")).text()).toContain("&lt;b&gt;lost&lt;/b&gt;");
+  now = well;
+  expect(await statuses(served, "GET")).toEqual([200, 200, 200]);
+});
+
 test("a load balancer may ask with HEAD", async () => {
   const { get } = start({ health: { live: () => well, ready: () => ill } });
   expect((await get("/health", { method: "HEAD" })).status).toBe(200);
