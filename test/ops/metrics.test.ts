@@ -1,6 +1,7 @@
 /** What Prometheus reads. Longer than other files because each metric has its test. */
 import { afterEach, expect, test } from "bun:test";
 import type { Update } from "../../src/ids.ts";
+import type { LeaseMeasure } from "../../src/ops/fleet-metrics.ts";
 import type { CacheStatus } from "../../src/ops/cache-metrics.ts";
 import type { CallStatus } from "../../src/ops/call-gauges.ts";
 import { createMetrics, type Metrics } from "../../src/ops/metrics.ts";
@@ -339,14 +340,14 @@ test("the time since its date is counted of an update that has one, and never be
 
 test("what the fleet looks like is shown where there is one, and nothing of it where there is none", async () => {
   let status = statusOf();
-  let leases: Record<"taken" | "given" | "lost" | "lapses", number> | undefined;
+  const seen: { leases: LeaseMeasure | undefined } = { leases: undefined };
   const metrics = createMetrics({
     slowMs: 100,
     version: "1.2.3",
     source: { status: () => status },
     calls: () => undefined,
     cache: () => undefined,
-    leases: () => leases,
+    leases: () => seen.leases,
     histograms: true,
     now: Date.now,
   });
@@ -367,7 +368,7 @@ test("what the fleet looks like is shown where there is one, and nothing of it w
       partitions: [{ number: 0, owner: "one", epoch: 4, backlog: 7 }, { number: 1 }],
     },
   });
-  leases = { taken: 5, given: 1, lost: 0, lapses: 2 };
+  seen.leases = { taken: 5, given: 1, lost: 0, lapses: 2 };
   expect(await samples()).toEqual([
     'botfleet_lease_changes_total{what="taken"} 5',
     'botfleet_lease_changes_total{what="given"} 1',
