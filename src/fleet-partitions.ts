@@ -20,8 +20,8 @@ export interface PartitionTenureOptions {
   /** What attempts call a partition. */
   readonly nameOf: (partition: number) => number;
   readonly log: Log;
-  /** A partition has become this instance's, or is worked on no more. Never rejects. */
-  readonly onMoved?: (partition: number, way: "in" | "out") => Promise<void>;
+  /** Awaited before a partition is given back: what its next owner has to know. Never rejects, and ends soon whatever is out of reach. */
+  readonly beforeGivenBack: () => Promise<void>;
 }
 
 export interface PartitionTenures {
@@ -78,25 +78,23 @@ class PartitionTenure implements Tenure {
 
   /** Never rejects. */
   async #live(before: Promise<void> | undefined): Promise<void> {
-    const { inbox, leases, log, nameOf, onMoved, pipeline } = this.#options;
+    const { inbox, leases, log, nameOf, beforeGivenBack, pipeline } = this.#options;
     const claim = this.#claim;
     const { partition: number } = claim;
     await before;
     try {
       if (this.#isEnding) return;
       const partition = await inbox.open(claim);
-      await onMoved?.(number, "in");
+      if (this.#isEnding) return await partition.close();
       const work = pipeline.open(partition, { claim, name: nameOf(number) });
       this.#work = work;
       this.isOpening = false;
       // What changed meanwhile was told to nobody.
       work.changed();
       await Promise.race([this.#ended.promise, work.over]);
-      // Whether the pipeline was told first or the inbox: both end.
-      if (claim.lost()) work.changed();
-      else await work.giveBack();
+      if (!claim.lost()) await work.giveBack();
       await work.over;
-      await onMoved?.(number, "out");
+      if (!claim.lost()) await beforeGivenBack();
       await partition.close();
     } catch (error) {
       if (faultOf(error)?.code === "inbox_fenced") leases.doubt();

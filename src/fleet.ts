@@ -40,8 +40,8 @@ export interface FleetOptions {
   readonly leases: Leases;
   readonly clock: Clock;
   readonly random: Random;
-  /** A partition was given back or lost, or has become this instance's: what others know and what is known of it may be old. Never rejects. */
-  readonly onMoved?: (partition: number, way: "in" | "out") => Promise<void>;
+  /** Awaited before a partition is given back: what its next owner has to know. Never rejects, and ends soon whatever is out of reach. */
+  readonly beforeGivenBack: () => Promise<void>;
   readonly limits: PollingLimits & {
     /** Time between the starts of two bots, ms. */
     readonly startIntervalMs: number;

@@ -170,6 +170,7 @@ class Assembly implements Botfleet {
         pipeline,
         nameOf,
         leases: leases.leases,
+        beforeGivenBack: async () => this.users?.told(),
         clock,
         random,
         limits: limits.poller,

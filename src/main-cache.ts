@@ -33,6 +33,8 @@ export interface OpenedCache {
   readonly users: Tier;
   readonly sessions: Tier<string, Session>;
   status(): CacheStatus;
+  /** Resolves when the other instances know what has changed so far, or it is owed to them. Never rejects. */
+  told(): Promise<void>;
   /** After the last change of a user or a session. */
   stop(): Promise<void>;
 }
@@ -55,6 +57,7 @@ export async function openCache(options: OpenCacheOptions): Promise<OpenedCache>
       users: memory,
       sessions: createSessionTier({ ...sessions, clock }),
       status: () => ({ memory: memory.stats(), redis: undefined }),
+      told: async () => {},
       stop: async () => {},
     };
   }
@@ -85,6 +88,7 @@ export async function openCache(options: OpenCacheOptions): Promise<OpenedCache>
       memory: tiers.users.stats(),
       redis: { ...tiers.stats(), ...server.stats(), server: measuring.last() },
     }),
+    told: () => tiers.told(),
     async stop() {
       measuring.stop();
       await tiers.stop();

@@ -40,6 +40,8 @@ export interface OpenedUsers {
   readonly users: Users;
   readonly sessions: Sessions;
   cacheStatus(): CacheStatus;
+  /** Resolves when the other instances know what has changed so far, or it is owed to them. Never rejects. */
+  told(): Promise<void>;
   /** Stores what waits and closes the storage. */
   stop(): Promise<void>;
 }
@@ -81,6 +83,7 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
     users: repository,
     sessions,
     cacheStatus: () => cache.status(),
+    told: () => cache.told(),
     async stop() {
       await repository.stop();
       await sessions.stop();

@@ -119,6 +119,7 @@ class World {
         },
       },
       nameOf: (partition) => partition,
+      beforeGivenBack: async () => {},
       leases: this.leases(),
       clock: this.clock,
       random: () => 0.5,

@@ -151,6 +151,11 @@ export class Link {
     this.#telling.tell(changes);
   }
 
+  /** Resolves when what was told so far is there, or owed. Never rejects. */
+  told(): Promise<void> {
+    return this.#telling.ended();
+  }
+
   /** Waited for before the end. */
   fly(flight: Promise<unknown>): void {
     const flying = flight.finally(() => this.#flying.delete(flying));

@@ -41,6 +41,8 @@ export interface Tiers {
   /** Begins to beat and to listen. */
   start(): void;
   stats(): SharedStats & LinkStats;
+  /** Resolves when what has changed so far was told to the other instances, or is owed to them. Never rejects. */
+  told(): Promise<void>;
   /** Brings what was told to the server and says goodbye. */
   stop(): Promise<void>;
 }
@@ -90,6 +92,7 @@ export function createTiers(options: TiersOptions): Tiers {
         damaged: one.damaged + other.damaged,
       };
     },
+    told: () => link.told(),
     stop: () => link.stop(),
   };
 }

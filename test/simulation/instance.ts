@@ -73,6 +73,7 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
     inbox,
     pipeline,
     nameOf: (partition) => partition,
+    beforeGivenBack: async () => {},
     leases,
     clock,
     random,
