@@ -228,19 +228,7 @@ class Assembly implements Botfleet {
     this.inbox = inbox;
     inbox.onState((state) => this.inboxOutage.set(state === "failing"));
     void this.countLetters();
-    void this.reportUnconfigured(inbox);
     return opened;
-  }
-
-  /** Entries of bots that were taken out of the configuration stay in the inbox; nobody would notice. */
-  private async reportUnconfigured(inbox: Inbox): Promise<void> {
-    // Never rejects: what cannot be read just now is told by the inbox.
-    for (const [bot, updates] of await inbox.backlog().catch(() => new Map<BotId, number>())) {
-      if (this.names.has(bot)) continue;
-      const words =
-        "updates of a bot that is not configured any more stay in the inbox; configure it again to handle them";
-      this.options.log.warn(words, { id: bot, updates });
-    }
   }
 
   /** Never rejects: a number on a page is not worth a failure. */

@@ -1,5 +1,6 @@
 /** Opens the inbox: in Redis where `REDIS_URL` is set, which instances share, else a file in `DATA_DIR`. */
 import type { Clock } from "./clock.ts";
+import type { BotId } from "./ids.ts";
 import type { Inbox } from "./inbox/inbox.ts";
 import { newPartitionName, partitionNameOf } from "./inbox/partition-name.ts";
 import { createRedisInbox } from "./inbox/redis.ts";
@@ -34,6 +35,12 @@ export interface OpenedInbox {
  * `signal` says otherwise (`unavailable`).
  */
 export async function openInbox(options: OpenInboxOptions): Promise<OpenedInbox> {
+  const opened = await openIt(options);
+  void reportUnconfigured(opened.inbox, options);
+  return opened;
+}
+
+async function openIt(options: OpenInboxOptions): Promise<OpenedInbox> {
   const { settings, limits, clock, log, member, signal, onFlushed, onBroken } = options;
   const { deduplicate, redis, dataDir } = settings;
   const shared = { clock, log, deduplicate, onFlushed, onBroken };
@@ -53,4 +60,16 @@ export async function openInbox(options: OpenInboxOptions): Promise<OpenedInbox>
   // Several instances, each with a partition 0, may share the users in MongoDB.
   const name = settings.mongodb === undefined ? 0 : partitionNameOf(dataDir, newPartitionName);
   return { inbox, nameOf: (partition) => name + partition };
+}
+
+/** Entries of bots that were taken out of the configuration stay in the inbox; nobody would notice. Never rejects. */
+async function reportUnconfigured(inbox: Inbox, { settings, log }: OpenInboxOptions): Promise<void> {
+  const configured = new Set(settings.bots.map(({ id }) => id));
+  // What cannot be read just now is told by the inbox.
+  for (const [bot, updates] of await inbox.backlog().catch(() => new Map<BotId, number>())) {
+    if (configured.has(bot)) continue;
+    const words =
+      "updates of a bot that is not configured any more stay in the inbox; configure it again to handle them";
+    log.warn(words, { id: bot, updates });
+  }
 }

@@ -13,9 +13,9 @@ class World {
   readonly told: string[] = [];
   readonly state = { isValid: true, isLost: false };
   readonly tenures: PartitionTenures;
-  opening: Promise<void> = Promise.resolve();
+  opening = (): Promise<void> => Promise.resolve();
   inWork: Promise<void> = Promise.resolve();
-  closing: Promise<void> = Promise.resolve();
+  closing = (): Promise<void> => Promise.resolve();
 
   constructor() {
     const log: Log = {
@@ -29,7 +29,7 @@ class World {
       inbox: {
         open: async ({ partition, token }) => {
           this.told.push(`open ${partition} ${token}`);
-          await this.opening;
+          await this.opening();
           return { close: () => this.close(token) } as unknown as Partition;
         },
       },
@@ -54,10 +54,11 @@ class World {
 
   private async close(token: string): Promise<void> {
     this.told.push(`close ${token}`);
-    await this.closing;
+    await this.closing();
   }
 
-  private work({ token, lost }: PartitionClaim, name: number | undefined): PartitionWork {
+  private work(claim: PartitionClaim, name: number | undefined): PartitionWork {
+    const { token } = claim;
     this.told.push(`work ${token} as ${name}`);
     const { promise, resolve } = Promise.withResolvers<void>();
     let hasEnded = false;
@@ -70,7 +71,7 @@ class World {
     };
     return {
       changed: () => {
-        if (lost()) void end();
+        if (claim.lost()) void end();
       },
       giveBack: () => {
         void end();
@@ -136,7 +137,7 @@ test("one that is lost is closed at once, and its end told to nobody", async () 
 test("one that is released before it was opened is never worked on", async () => {
   const world = new World();
   const opened = Promise.withResolvers<void>();
-  world.opening = opened.promise;
+  world.opening = () => opened.promise;
   const tenure = world.take("a");
   await settled();
   const released = tenure.release();
@@ -147,13 +148,15 @@ test("one that is released before it was opened is never worked on", async () =>
 
 test("where the inbox knows another owner the leases are asked; where a clean end cannot be written it is said, and released all the same", async () => {
   const world = new World();
-  world.opening = Promise.reject(new Fault("inbox_fenced", "taken over"));
-  await world.take("a").release();
+  world.opening = () => Promise.reject(new Fault("inbox_fenced", "taken over"));
+  const fenced = world.take("a");
+  await settled();
+  await fenced.release();
   expect(world.told).toContain("doubt");
   const other = new World();
   const tenure = other.take("a");
   await settled();
-  other.closing = Promise.reject(new Fault("unavailable", "no connection"));
+  other.closing = () => Promise.reject(new Fault("unavailable", "no connection"));
   await tenure.release();
   expect(other.told.at(-1)).toContain("warn: a partition was not given back in order");
 });

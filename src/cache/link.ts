@@ -5,6 +5,8 @@
  *     each second a beat ──► the generation ──► what is owed is paid ──► the breaker closes
  *     told ──► written and published in one step
  *         └──► failed, or the breaker is open ──► owed
+ *
+ * Longer than 150 lines: what is believed depends on all of these at once.
  */
 import type { Clock, Timer } from "../clock.ts";
 import { Breaker, type BreakerState } from "./breaker.ts";
