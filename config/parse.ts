@@ -5,6 +5,7 @@
  */
 import { botIdOf, toToken } from "../src/ids.ts";
 import type { Token } from "../src/ids.ts";
+import { readAddress } from "../src/redis/address.ts";
 
 export type Parsed<T> = { readonly value: T } | { readonly wrong: string };
 export type Parse<T> = (text: string) => Parsed<T>;
@@ -110,16 +111,29 @@ export const apiRoot: Parse<string> = (text) => {
 };
 
 export const redisUrl: Parse<string> = (text) => {
+  if (text.startsWith("redis+sentinel:")) return sentinelsUrl(text);
   const url = urlIn(text, "redis:", "rediss:");
   if (url === undefined || url.hostname === "" || !isDecodable(text)) {
     return {
       wrong:
-        "must be a redis:// or rediss:// URL, such as redis://127.0.0.1:6379; encode special characters of a password as %XX",
+        "must be a redis://, rediss:// or redis+sentinel:// URL, such as redis://127.0.0.1:6379; encode special characters of a password as %XX",
     };
   }
   return /^(\/\d{0,4})?$/.test(url.pathname)
     ? { value: text }
     : { wrong: "may end with the number of a database, such as /0, and with nothing else" };
+};
+
+const sentinelsUrl: Parse<string> = (text) => {
+  try {
+    readAddress(text);
+    return { value: text };
+  } catch {
+    return {
+      wrong:
+        "must be of the form redis+sentinel://user:password@host:26379,host:26379/name/0, where name is what the sentinels call the primary; credentials (of the servers), ports and the database may be left out; encode special characters of a password as %XX",
+    };
+  }
 };
 
 /** Not read by `URL`, which knows no list of hosts: `mongodb://user:password@host1:27017,host2:27017/database?options`. */

@@ -103,9 +103,9 @@ const databases = {
     pool.waitQueueTimeoutMS,
   ),
   REDIS_URL: secret(
-    "Redis for the cache; in this version inbox and leases stay in `DATA_DIR`, with one instance.",
+    "Redis for inbox and leases: many instances. `redis://`, `rediss://` or `redis+sentinel://host:26379,host:26379/name/0`.",
     redisUrl,
-    "no Redis",
+    "one instance, inbox in `DATA_DIR`",
   ),
   REDIS_CACHE_URL: secret("Redis for the second cache tier.", redisUrl, "the same as `REDIS_URL`"),
   REDIS_ENABLED: optional(

@@ -15,7 +15,7 @@ import { type Botfleet, startBotfleet } from "./main-assembly.ts";
 import { createHeartbeat } from "./ops/heartbeat.ts";
 import { createLineOutput, type LineOutput } from "./ops/lines.ts";
 import { createLog } from "./ops/log.ts";
-import { createRedact, type Redact } from "./ops/redact.ts";
+import { createRedact, passwordIn, type Redact } from "./ops/redact.ts";
 import { checkMachine, openFilesOf } from "./ops/machine.ts";
 import { startWatchdog } from "./ops/watchdog.ts";
 
@@ -205,11 +205,6 @@ function secretsIn(settings: Settings): readonly string[] {
     return secret.length < bareSecretMinChars ? [token] : [token, secret];
   });
   return [...tokens, ...uris, ...uris.flatMap(passwordIn), ...(adminToken === undefined ? [] : [adminToken])];
-}
-
-function passwordIn(uri: string): readonly string[] {
-  const password = /^[a-z+]+:\/\/[^/@]*:([^/@]+)@/.exec(uri)?.[1];
-  return password === undefined ? [] : [password, decodeURIComponent(password)];
 }
 
 function refuse(text: string): void {

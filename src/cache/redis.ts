@@ -3,14 +3,17 @@
  * every call while there is no connection; nothing is queued for later and nothing is sent twice. No message names what was sent, or a password.
  */
 import { createHash } from "node:crypto";
-import { Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import type { Clock } from "../clock.ts";
 import { Fault } from "../faults.ts";
+import { type RedisAddress, readAddress } from "../redis/address.ts";
+import { connect, type ConnectionLimits } from "../redis/connection.ts";
 import { Connections } from "./connections.ts";
 import { beatScript, fillScript, leaseScript, leaveScript, writeScript } from "./redis-scripts.ts";
 import type { Beat, CacheListener, CacheServer, Change, Fill, Key, Lease, Value } from "./server.ts";
 
 export interface RedisCacheOptions {
+  /** As `readAddress` reads it. */
   readonly url: string;
   /** Letters, digits, _ and -: whose users these are. Two storages that share a Redis must differ in it. */
   readonly space: string;
@@ -25,14 +28,7 @@ export interface RedisCacheOptions {
   readonly onAsked?: (ms: number) => void;
 }
 
-export interface RedisCacheLimits {
-  /** Deadline of a call, ms. */
-  readonly callMaxMs: number;
-  readonly connectMaxMs: number;
-  /** Silence of a connection that owes answers, after which it is opened anew, ms. */
-  readonly hungMaxMs: number;
-  /** Longest wait between two tries to connect, ms. */
-  readonly retryCapMs: number;
+export interface RedisCacheLimits extends ConnectionLimits {
   /** Calls in flight on each connection before one more is opened. */
   readonly callsMaxPerConnection: number;
   readonly openEveryMs: number;
@@ -96,6 +92,7 @@ const refusal = /\b(?:WRONGPASS|NOAUTH|NOPERM|invalid password|without any passw
 
 class RedisServer implements RedisCache {
   readonly #options: RedisCacheOptions;
+  readonly #address: RedisAddress;
   readonly #prefix: string;
   readonly #channel: string;
   readonly #connections: Connections<Redis>;
@@ -108,9 +105,10 @@ class RedisServer implements RedisCache {
   constructor(options: RedisCacheOptions) {
     const { space, connectionsMax, connectionsMin, limits, clock, url } = options;
     this.#options = options;
+    this.#address = readAddress(url);
     this.#prefix = `botfleet:u${format}:${space}:`;
     // Databases of one server share their channels.
-    this.#channel = `${this.#prefix}${new URL(url).pathname.slice(1) || "0"}:changed`;
+    this.#channel = `${this.#prefix}${this.#address.database}:changed`;
     this.#connections = new Connections({
       open: () => this.#open("cache"),
       isReady: ({ status }) => status === "ready",
@@ -221,20 +219,7 @@ class RedisServer implements RedisCache {
   }
 
   #open(name: string): Redis {
-    const { url, limits } = this.#options;
-    const redis = new Redis(url, {
-      connectionName: `botfleet-${name}`,
-      protocol: 2,
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      autoResubscribe: false,
-      commandTimeout: limits.callMaxMs,
-      connectTimeout: limits.connectMaxMs,
-      socketTimeout: limits.hungMaxMs,
-      retryStrategy: (times) => Math.min(limits.retryCapMs, 50 * 2 ** Math.min(times, 10)),
-      // A primary that became a replica: connect anew, to where the name leads now.
-      reconnectOnError: ({ message }) => message.startsWith("READONLY"),
-    });
+    const redis = connect(this.#address, name, this.#options.limits);
     redis.on("ready", () => this.#answered.resolve("ready"));
     redis.on("error", (error: Error) => {
       this.lastError = error.message;

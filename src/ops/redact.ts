@@ -38,3 +38,9 @@ export function createRedact(secrets: readonly string[]): Redact {
       .replace(signature, "$1$2<redacted>");
   };
 }
+
+/** The password in a URI that was checked, as it stands there and decoded; none where it has none. */
+export function passwordIn(uri: string): readonly string[] {
+  const password = /^[a-z+]+:\/\/[^/@:]*:([^/@]+)@/.exec(uri)?.[1];
+  return password === undefined ? [] : [password, decodeURIComponent(password)];
+}

@@ -13,7 +13,8 @@ export type RedisAddress =
       readonly database: string;
     };
 
-const form = /^redis\+sentinel:\/\/(?:([^@/]*)@)?([^@/]+)\/([^/?]+)(?:\/(\d+))?$/;
+const form = /^redis\+sentinel:\/\/(?:([^@/:]*)(?::([^@/]*))?@)?([^@/]+)\/([^/?#]+)(?:\/(\d{1,4}))?$/;
+const hostForm = /^(?:\[([\da-f:.]+)\]|([^:[\]]+))(?::(\d{1,5}))?$/i;
 const sentinelPort = 26_379;
 
 /**
@@ -21,30 +22,30 @@ const sentinelPort = 26_379;
  * servers, the sentinels need none), ports and database may be left out. Throws `settings_invalid`, whose message does not hold the text.
  */
 export function readAddress(text: string): RedisAddress {
+  if (/\s/.test(text)) throw invalid();
   if (!text.startsWith("redis+sentinel:")) {
     if (!URL.canParse(text)) throw invalid();
     return { kind: "server", url: text, database: new URL(text).pathname.slice(1) || "0" };
   }
-  const [, credentials, hosts = "", name = "", database = "0"] = form.exec(text) ?? [];
+  const [, username, password, hosts = "", name = "", database = "0"] = form.exec(text) ?? [];
   const sentinels = hosts.split(",").map((each) => {
-    const [host = "", port = String(sentinelPort)] = each.split(":");
-    return { host, port: Number(port) };
+    const [, address6, host = address6, port = sentinelPort] = hostForm.exec(each) ?? [];
+    return { host: host ?? "", port: Number(port) };
   });
   if (sentinels.some(({ host, port }) => host === "" || !(port > 0 && port < 65_536))) throw invalid();
-  const [username, password] = credentials?.split(":").map(decoded) ?? [];
   return {
     kind: "sentinels",
     sentinels,
-    name,
-    username: username || undefined,
-    password: password || undefined,
+    name: decoded(name) ?? "",
+    username: decoded(username),
+    password: decoded(password),
     database,
   };
 }
 
-function decoded(text: string): string {
+function decoded(text: string | undefined): string | undefined {
   try {
-    return decodeURIComponent(text);
+    return text === undefined || text === "" ? undefined : decodeURIComponent(text);
   } catch {
     throw invalid();
   }

@@ -2,21 +2,15 @@
  * A Redis over ioredis: one connection for the calls, one that listens. No message names what was sent, or a password.
  * Longer than 150 lines: what is known of one connection, from its opening to its end.
  */
-import { Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import type { Clock, Timer } from "../clock.ts";
 import { Fault, faultOf } from "../faults.ts";
 import type { RedisAddress } from "./address.ts";
+import { connect, type ConnectionLimits } from "./connection.ts";
 import type { Argument, RedisServer, RunScript, ServerEvents } from "./server.ts";
 import { configCommands, configOf, freeBytesOf, judgeSettings, type RedisJudgement } from "./settings.ts";
 
-export interface RedisServerLimits {
-  /** Deadline of a call, ms. */
-  readonly callMaxMs: number;
-  readonly connectMaxMs: number;
-  /** Silence of a connection that owes answers, after which it is opened anew, ms. */
-  readonly hungMaxMs: number;
-  /** Longest wait between two tries to connect, ms. */
-  readonly retryCapMs: number;
+export interface RedisServerLimits extends ConnectionLimits {
   /** Longest wait for the server's disk, ms. */
   readonly diskMaxMs: number;
 }
@@ -135,23 +129,7 @@ export class IoredisServer implements RedisServer {
 
   #open(name: string): Redis {
     const { address, limits, onFailed } = this.#options;
-    const options = {
-      connectionName: `botfleet-${name}`,
-      protocol: 2 as const,
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      autoResubscribe: false,
-      commandTimeout: limits.callMaxMs,
-      connectTimeout: limits.connectMaxMs,
-      socketTimeout: limits.hungMaxMs,
-      retryStrategy: (times: number) => Math.min(limits.retryCapMs, 50 * 2 ** Math.min(times, 10)),
-      // A primary that became a replica: connect anew, to where the name leads now.
-      reconnectOnError: ({ message }: Error) => message.startsWith("READONLY"),
-    };
-    const redis =
-      address.kind === "server"
-        ? new Redis(address.url, options)
-        : new Redis({ ...options, ...sentinelsOf(address, limits) });
+    const redis = connect(address, name, limits);
     redis.on("error", (error: Error) => {
       this.lastError = error.message;
       if (refusedLogin.test(error.message)) {
@@ -174,19 +152,6 @@ export class IoredisServer implements RedisServer {
       });
     }
   }
-}
-
-function sentinelsOf(address: Extract<RedisAddress, { kind: "sentinels" }>, limits: RedisServerLimits) {
-  const { sentinels, name, username, password, database } = address;
-  return {
-    sentinels: sentinels.map(({ host, port }) => ({ host, port })),
-    name,
-    db: Number(database),
-    sentinelCommandTimeout: limits.callMaxMs,
-    sentinelRetryStrategy: (times: number) => Math.min(limits.retryCapMs, 50 * 2 ** Math.min(times, 10)),
-    ...(username === undefined ? {} : { username }),
-    ...(password === undefined ? {} : { password }),
-  };
 }
 
 /** By its hash where the server knows the script, else by its text: after a restart, or `SCRIPT FLUSH`. */

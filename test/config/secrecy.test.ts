@@ -16,6 +16,8 @@ const around: readonly ((secret: string) => string)[] = [
   (text) => `redis://user:${text}@redis.example:6379/0`,
   (text) => `redis://user:${text}@/0`,
   (text) => `redis://:${text}@h:port`,
+  (text) => `redis+sentinel://user:${text}@one:1,two/main/0`,
+  (text) => `redis+sentinel://:${text}@one,/`,
   (text) => `mongodb://user:${text}@a,b/db.name`,
   (text) => `mongodb://user:${text}@ss@a/db`,
   (text) => `mongodb://a/${text}.x`,

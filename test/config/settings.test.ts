@@ -51,6 +51,11 @@ const redisUrls = [
   "redis://:p#w@h",
   "redis://:100%@h",
   "redis://:p%ffw@h",
+  "redis+sentinel://one",
+  "redis+sentinel://:p%ffw@one/main",
+  "redis+sentinel://one:x/main",
+  "redis+sentinel:one/main",
+  "rediss+sentinel://one/main",
 ];
 
 const cases: Readonly<Record<VariableName, Case>> = {
@@ -208,6 +213,7 @@ const cases: Readonly<Record<VariableName, Case>> = {
       ["redis://127.0.0.1:6379", "redis://127.0.0.1:6379"],
       ["rediss://user:p%40ss@redis.example/2", "rediss://user:p%40ss@redis.example/2"],
       ["redis://[::1]", "redis://[::1]"],
+      ["redis+sentinel://:p%40ss@one:26379,two/main/2", "redis+sentinel://:p%40ss@one:26379,two/main/2"],
     ],
     invalid: redisUrls,
   },
@@ -215,7 +221,10 @@ const cases: Readonly<Record<VariableName, Case>> = {
     with: redis,
     pick: (settings) => settings.redis.cacheUrl,
     default: "redis://127.0.0.1",
-    valid: [["redis://cache.example/1", "redis://cache.example/1"]],
+    valid: [
+      ["redis://cache.example/1", "redis://cache.example/1"],
+      ["redis+sentinel://one,two/cache", "redis+sentinel://one,two/cache"],
+    ],
     invalid: redisUrls,
   },
   REDIS_ENABLED: {

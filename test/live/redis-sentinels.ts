@@ -12,7 +12,7 @@ export interface Sentinels {
   stop(): Promise<void>;
 }
 
-export async function startSentinels(primaryPort: number): Promise<Sentinels> {
+export async function startSentinels(primaryPort: number, password?: string): Promise<Sentinels> {
   const folder = mkdtempSync(join(tmpdir(), "botfleet-sentinels-"));
   const children: ChildProcess[] = [];
   const hosts: string[] = [];
@@ -27,6 +27,7 @@ export async function startSentinels(primaryPort: number): Promise<Sentinels> {
       `sentinel monitor main 127.0.0.1 ${primaryPort} 2`,
       "sentinel down-after-milliseconds main 500",
       "sentinel failover-timeout main 3000",
+      ...(password === undefined ? [] : [`sentinel auth-pass main ${password}`]),
     ];
     writeFileSync(file, lines.join("\n"));
     children.push(spawn(programOf(redisServer) ?? redisServer.program, [file, "--sentinel"], { stdio: "ignore" }));
@@ -43,4 +44,15 @@ export async function startSentinels(primaryPort: number): Promise<Sentinels> {
       rmSync(folder, { recursive: true, force: true });
     },
   };
+}
+
+/** Whether the first one knows of a replica, and of the other two. It learns that only by asking. */
+export async function areWatching(hosts: string): Promise<boolean> {
+  const sentinel = new Bun.RedisClient(`redis://${hosts.split(",")[0]}`);
+  try {
+    const countOf = async (what: string) => ((await sentinel.send("SENTINEL", [what, "main"])) as unknown[]).length;
+    return (await countOf("REPLICAS")) === 1 && (await countOf("SENTINELS")) === 2;
+  } finally {
+    sentinel.close();
+  }
 }

@@ -1,5 +1,5 @@
-import { expect, test } from "bun:test";
-import { createRedact } from "../../src/ops/redact.ts";
+import { describe, expect, test } from "bun:test";
+import { createRedact, passwordIn } from "../../src/ops/redact.ts";
 
 const token = "123456789:AAEhBOweik6ad9r_QXMENQjcrGbqCr4K-bc";
 const tail = token.slice(token.indexOf(":") + 1);
@@ -73,4 +73,18 @@ test("hostile text of a million characters is redacted in linear time", () => {
     // Linear takes some ten to a few hundred ms; quadratic takes minutes.
     expect(performance.now() - startedAt).toBeLessThan(10_000);
   }
+});
+
+describe("the password of a URI", () => {
+  test("is found as it stands there and decoded, whatever the scheme", () => {
+    for (const [uri, found] of [
+      ["redis://:se%40cret@host:6379/0", ["se%40cret", "se@cret"]],
+      ["redis+sentinel://ann:se:cret@one:26379,two/main/0", ["se:cret", "se:cret"]],
+      ["mongodb+srv://ann:secret@cluster.example/db", ["secret", "secret"]],
+      ["redis+sentinel://one:26379,two:26379/main", []],
+      ["redis://ann@host:6379", []],
+    ] as const) {
+      expect(passwordIn(uri)).toEqual(found);
+    }
+  });
 });

@@ -27,6 +27,13 @@ test("sentinels are listed with the name of the primary; ports, credentials and 
     password: "secret",
     database: "0",
   });
+  expect(readAddress("redis+sentinel://[::1],[::2]:7/main")).toMatchObject({
+    sentinels: [
+      { host: "::1", port: 26_379 },
+      { host: "::2", port: 7 },
+    ],
+  });
+  expect(readAddress("redis+sentinel://:a:b%3Ac@one/my%20main")).toMatchObject({ password: "a:b:c", name: "my main" });
   expect(readAddress("redis+sentinel://one/main")).toMatchObject({ username: undefined, password: undefined });
 });
 
@@ -37,6 +44,12 @@ test("anything else is refused in words that do not hold it", () => {
     "redis+sentinel://:secret@one",
     "redis+sentinel://:secret%@one/main",
     "redis+sentinel://:secret@one:0/main",
+    "redis+sentinel://:secret@one:1:2/main",
+    "redis+sentinel://:secret@one,/main",
+    "redis+sentinel://:secret@one /main",
+    "redis+sentinel://:secret@one/main/x",
+    "redis+sentinel://:secret@one/main#x",
+    "redis://:secret@one two",
   ]) {
     expect(() => readAddress(text)).toThrow("the address of Redis has not the form");
     expect(() => readAddress(text)).not.toThrow("secret");
