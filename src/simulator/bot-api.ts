@@ -49,8 +49,11 @@ export interface BotApi {
   bot(ref: BotRef): SimulatedBot;
   /** One call. Resolves with what goes over the wire; never rejects. Aborting `signal` makes a waiting poll leave. */
   call(token: string, method: string, payload?: Payload, options?: { readonly signal?: AbortSignal }): Promise<Reply>;
-  /** As `call`, without a promise: `respond` is called once, often before this returns. Returns how the caller gives up. */
-  serve(token: string, method: string, payload: Payload, respond: (reply: Reply) => void): () => void;
+  /**
+   * As `call`, without a promise: `respond` is called once, often before this returns. Returns how the caller gives up. `from`: see `PollEntry`;
+   * default "".
+   */
+  serve(token: string, method: string, payload: Payload, respond: (reply: Reply) => void, from?: string): () => void;
 }
 
 const noPayload: Payload = {};
@@ -124,7 +127,7 @@ class SimulatedBotApi implements BotApi {
     });
   }
 
-  serve(token: string, method: string, payload: Payload, respond: (reply: Reply) => void): () => void {
+  serve(token: string, method: string, payload: Payload, respond: (reply: Reply) => void, from = ""): () => void {
     const bot = this.#byToken.get(token);
     if (bot === undefined || bot.revoked) {
       respond(refusal(401, /^\d+:[\w-]+$/.test(token) ? words.unauthorized : "Unauthorized: invalid token specified"));
@@ -135,7 +138,8 @@ class SimulatedBotApi implements BotApi {
     const chat = chatOf(payload);
     const strike = this.faults.strike(bot.id, chat, name);
     const lateMs = this.delayMs + (strike?.delayAfterMs ?? 0);
-    const call: Exchange = { bot, name, payload, chat, fault: strike?.fault, respond: this.#late(lateMs, respond) };
+    const late = this.#late(lateMs, respond);
+    const call: Exchange = { bot, name, payload, chat, from, fault: strike?.fault, respond: late };
     if (strike === undefined || strike.delayBeforeMs === 0) return this.#run(call);
     let cancel = idle;
     const timer = this.clock.setTimer(() => (cancel = this.#run(call)), strike.delayBeforeMs);
@@ -161,7 +165,7 @@ class SimulatedBotApi implements BotApi {
     return idle;
   }
 
-  #poll({ bot, payload, fault, respond }: Exchange): () => void {
+  #poll({ bot, payload, from, fault, respond }: Exchange): () => void {
     const answered = (answer: Answer): void => respond(fault === undefined ? answer : faultReply(fault, answer));
     if (bot.webhook !== "") {
       bot.poll.conflict(words.webhookActive, answered);
@@ -171,7 +175,7 @@ class SimulatedBotApi implements BotApi {
     if (allowed !== undefined) bot.allowed = allowed;
     const offset = integer(payload, "offset", 0);
     const limit = integer(payload, "limit", 100);
-    return bot.poll.get({ offset, limit, timeoutS: integer(payload, "timeout", 0) }, answered);
+    return bot.poll.get({ offset, limit, timeoutS: integer(payload, "timeout", 0), from }, answered);
   }
 
   #late(ms: number, respond: (reply: Reply) => void): (reply: Reply) => void {
@@ -192,6 +196,7 @@ interface Exchange {
   readonly name: string;
   readonly payload: Payload;
   readonly chat: number | undefined;
+  readonly from: string;
   readonly fault: FaultSpec | undefined;
   readonly respond: (reply: Reply) => void;
 }

@@ -91,7 +91,10 @@ export class SimulatedBot {
       limits,
       left: (update, how) => journal.ended(update.entry, how),
     });
-    this.poll = new LongPoll(this.queue, clock, (update) => journal.delivered(update.entry));
+    this.poll = new LongPoll(this.queue, clock, {
+      delivered: (update) => journal.delivered(update.entry),
+      ended: (poll) => journal.polled({ bot: spec.id, ...poll }),
+    });
   }
 
   /** The chat, made where the bot does not know it yet. */

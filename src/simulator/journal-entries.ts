@@ -36,6 +36,18 @@ export interface SendEntry {
   readonly outcome: number | "hang" | "reset" | "truncated" | "refused";
 }
 
+/** One getUpdates from its beginning to its end. Told to listeners, never kept. */
+export interface PollEntry {
+  readonly bot: number;
+  /** Who asked: what stood before `/bot` in the path, such as `/a` for a caller whose API root ends in it; "" for the plain one. */
+  readonly from: string;
+  /** Wall-clock ms. */
+  readonly at: number;
+  readonly endedAt: number;
+  /** `conflict`: another poll, or a webhook, ended it while it waited · `left`: its caller gave up or is gone. */
+  readonly end: "answered" | "conflict" | "left";
+}
+
 export type JournalEntry = UpdateEntry | SendEntry;
 
 /** Running totals of a chat, a bot or the whole simulator. */

@@ -1,5 +1,5 @@
 /** What an oracle counts in: every update made, delivered and confirmed, every call that came in. */
-import type { Counts, JournalEntry, SendEntry, UpdateEntry } from "./journal-entries.ts";
+import type { Counts, JournalEntry, PollEntry, SendEntry, UpdateEntry } from "./journal-entries.ts";
 import { zero } from "./journal-entries.ts";
 
 export interface JournalListener {
@@ -7,6 +7,8 @@ export interface JournalListener {
   update?(entry: UpdateEntry): void;
   /** After a send was answered (or lost). */
   send?(entry: SendEntry): void;
+  /** After a getUpdates ended. */
+  poll?(entry: PollEntry): void;
 }
 
 interface BotCounts {
@@ -93,6 +95,10 @@ export class Journal {
     if (entry.outcome === 200) this.#count(entry, "sendsOk");
     this.#keep(entry);
     for (const listener of this.#listeners) listener.send?.(entry);
+  }
+
+  polled(entry: PollEntry): void {
+    for (const listener of this.#listeners) listener.poll?.(entry);
   }
 
   #of(bot: number): BotCounts {

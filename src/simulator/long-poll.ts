@@ -1,6 +1,7 @@
 /** getUpdates of one bot: who waits, who is told of a conflict, and the rules for the same offset again. */
 import type { Clock, Timer } from "../clock.ts";
 import type { BotQueue, QueuedUpdate } from "./bot-queue.ts";
+import type { PollEntry } from "./journal-entries.ts";
 import type { Answer } from "./wire.ts";
 import { ok, refusal, words } from "./wire.ts";
 
@@ -10,11 +11,21 @@ export interface PollParams {
   readonly limit: number;
   /** Seconds, as sent; clamped to 0–50 here. */
   readonly timeoutS: number;
+  /** See `PollEntry`. */
+  readonly from: string;
+}
+
+export interface PollEvents {
+  readonly delivered: (update: QueuedUpdate) => void;
+  readonly ended: (poll: Omit<PollEntry, "bot">) => void;
 }
 
 interface Waiting {
   readonly offset: number;
   readonly limit: number;
+  readonly from: string;
+  /** Wall-clock ms at which it came. */
+  readonly at: number;
   /** Monotonic ms at which it is answered whatever happens. */
   readonly endsAt: number;
   /** When the first and the last update came since it waits. */
@@ -40,7 +51,7 @@ const wakeMaxMs = 2;
 export class LongPoll {
   readonly #queue: BotQueue;
   readonly #clock: Clock;
-  readonly #delivered: (update: QueuedUpdate) => void;
+  readonly #events: PollEvents;
   #waiting: Waiting | undefined;
   #lastOffset = -1;
   #lastAt = -Infinity;
@@ -48,10 +59,10 @@ export class LongPoll {
   /** Polls that were told of a conflict. */
   conflicts = 0;
 
-  constructor(queue: BotQueue, clock: Clock, delivered: (update: QueuedUpdate) => void) {
+  constructor(queue: BotQueue, clock: Clock, events: PollEvents) {
     this.#queue = queue;
     this.#clock = clock;
-    this.#delivered = delivered;
+    this.#events = events;
   }
 
   get waiting(): boolean {
@@ -69,18 +80,22 @@ export class LongPoll {
     }
     this.#lastOffset = params.offset;
     this.#lastAt = now;
+    const { from } = params;
+    const at = this.#clock.now();
     const batch = this.#queue.read(params.offset, limit);
     if (batch.length > 0 || timeoutMs === 0) {
+      this.#events.ended({ from, at, endedAt: at, end: "answered" });
       respond(this.#answer(batch));
       return () => undefined;
     }
     this.abort(words.otherPoll);
     const endsAt = now + timeoutMs;
     const timer = this.#clock.setTimer(() => this.#wake(), timeoutMs);
-    const waiting: Waiting = { offset: params.offset, limit, endsAt, firstAt: undefined, lastAt: now, timer, respond };
+    const { offset } = params;
+    const waiting: Waiting = { offset, limit, from, at, endsAt, firstAt: undefined, lastAt: now, timer, respond };
     this.#waiting = waiting;
     return () => {
-      if (this.#waiting === waiting) this.#take();
+      if (this.#waiting === waiting) this.#take("left");
     };
   }
 
@@ -97,7 +112,7 @@ export class LongPoll {
 
   /** Tells the waiting poll, if there is one, of a conflict. */
   abort(description: string): void {
-    const waiting = this.#take();
+    const waiting = this.#take("conflict");
     if (waiting !== undefined) this.conflict(description, waiting.respond);
   }
 
@@ -125,19 +140,21 @@ export class LongPoll {
         return;
       }
     }
-    this.#take();
+    this.#take("answered");
     waiting.respond(this.#answer(this.#queue.read(waiting.offset, waiting.limit)));
   }
 
-  #take(): Waiting | undefined {
+  #take(end: PollEntry["end"]): Waiting | undefined {
     const waiting = this.#waiting;
+    if (waiting === undefined) return undefined;
     this.#waiting = undefined;
-    waiting?.timer.cancel();
+    waiting.timer.cancel();
+    this.#events.ended({ from: waiting.from, at: waiting.at, endedAt: this.#clock.now(), end });
     return waiting;
   }
 
   #answer(batch: readonly QueuedUpdate[]): Answer {
-    for (const update of batch) this.#delivered(update);
+    for (const update of batch) this.#events.delivered(update);
     return ok(`[${batch.map((update) => update.json).join(",")}]`);
   }
 }

@@ -105,7 +105,8 @@ function handler(api: BotApi, control: Control): Handler {
       return idle;
     }
     const token = path.slice(botAt + 4, slash);
-    return api.serve(token.includes("%") ? unescaped(token) : token, path.slice(slash + 1), payload, respond);
+    const method = path.slice(slash + 1);
+    return api.serve(token.includes("%") ? unescaped(token) : token, method, payload, respond, path.slice(0, botAt));
   };
 }
 

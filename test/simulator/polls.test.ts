@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import type { PollEntry } from "../../src/simulator/journal-entries.ts";
 import { settled } from "../support/fake-clock.ts";
 import { core, watched } from "./core.ts";
 
@@ -153,4 +154,29 @@ test("allowed_updates persists, absent keeps it, and the empty list leaves out t
   say("a");
   expect(["message", "chat_member"].map(push)).toEqual(["queued", "filtered"]);
   expect(api.journal.counts(bot)).toMatchObject({ filtered: 5 });
+});
+
+test("the journal tells of each poll who asked, from when until when, and how it ended", async () => {
+  const { api, bot, say, clock } = core();
+  const { token } = api.bot(bot);
+  const polls: PollEntry[] = [];
+  api.journal.listen({ poll: (entry) => polls.push(entry) });
+  const begunAt = clock.now();
+  const get = (from: string, payload: object): (() => void) =>
+    api.serve(token, "getUpdates", { ...payload }, () => undefined, from);
+  get("/a", { timeout: 30 });
+  await clock.advance(7);
+  const leave = get("/b", { timeout: 30 });
+  await clock.advance(1);
+  leave();
+  get("", { timeout: 30 });
+  say("hello");
+  await clock.advance(1);
+  get("/a", {});
+  expect(polls.map(({ from, at, endedAt, end }) => [from, at - begunAt, endedAt - begunAt, end])).toEqual([
+    ["/a", 0, 7, "conflict"],
+    ["/b", 7, 8, "left"],
+    ["", 8, 9, "answered"],
+    ["/a", 9, 9, "answered"],
+  ]);
 });

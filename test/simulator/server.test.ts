@@ -261,3 +261,11 @@ test("other processes add bots, plan faults, make load and read counts through t
   });
   expect(await (await fetch(`${sim.url}/simulator/process`)).json()).toMatchObject({ pid: process.pid });
 });
+
+test("callers whose API roots end in different paths are told apart", async () => {
+  const callers: string[] = [];
+  const unlisten = sim.api.journal.listen({ poll: ({ from }) => callers.push(from) });
+  for (const from of ["", "/a", "/fleet/b"]) await fetch(`${sim.url}${from}/bot${token}/getUpdates`);
+  unlisten();
+  expect(callers).toEqual(["", "/a", "/fleet/b"]);
+});
