@@ -223,10 +223,11 @@ export class SharedLeases implements Leases {
     if (hadLapsed && holdings.isConfirmed()) log?.info("the leases are renewed again", { kept: holdings.all().length });
     this.#sight.learn(renewal, isBack);
     if (renewal.claims === undefined) return;
-    const known = new Set([...holdings.all().map(({ token }) => token), ...this.#giving.values()]);
+    // Those that were taken together share their token.
+    const held = new Map<string, string>(holdings.all().map(({ name, token }) => [name, token]));
     for (const [name, token] of renewal.claims) {
-      // The answer to a taking was lost, or the store has lost that it was given back.
-      if (ownerOf(token) === this.member && !known.has(token)) this.#giving.set(name as ClaimName, token);
+      // Not known here: the answer to a taking was lost, or the store has lost that it was given back.
+      if (ownerOf(token) === this.member && held.get(name) !== token) this.#giving.set(name as ClaimName, token);
     }
   }
 
