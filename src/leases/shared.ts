@@ -28,7 +28,7 @@ export interface SharedLeasesOptions {
   /** Shown to the other instances. */
   readonly host: string;
   readonly version: string;
-  /** More that is shown to them: plain data, asked with each renewal; left out where it is too long. */
+  /** More that is shown to them: plain data, asked with each renewal; left out where it is too long. Never throws. */
   readonly info?: () => Readonly<Record<string, unknown>>;
   readonly onTold?: (member: MemberId, text: string) => void;
   readonly limits: LeaseLimits;

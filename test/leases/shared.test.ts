@@ -145,12 +145,58 @@ describe("the leases of one member", () => {
 
   test("are looked at at once where somebody doubts them, also where the store says that nothing has changed", async () => {
     const { held, leases } = rig.join();
-    await rig.settle();
+    await rig.clock.advance(3 * renewMs + 500);
     rig.server.records.claims.set("p0", "9:other-x");
     leases.doubt();
     await rig.clock.advance(10);
     expect(held.claims.get("p0")?.lost()).toBe(true);
     expect(held.valid()).toEqual(all.filter((name) => name !== "p0"));
+  });
+
+  test("are lost where the store forgot that they were taken, and says that nothing has changed", async () => {
+    const { held } = rig.join();
+    await rig.settle();
+    rig.server.records.claims.clear();
+    rig.server.records.mark = 0;
+    const before = [...held.claims.values()];
+    await rig.clock.advance(renewMs);
+    expect(before.every((claim) => claim.lost())).toBe(true);
+    await rig.clock.advance(renewMs);
+    expect(held.valid()).toEqual(all);
+  });
+
+  test("are given back where a restart brought them back, also beside others that were taken with them", async () => {
+    const one = rig.join();
+    await rig.clock.advance(2 * renewMs);
+    const before = rig.tokens();
+    const other = rig.join();
+    await rig.clock.advance(2 * renewMs);
+    const moved = all.filter((name) => rig.tokens()[name] !== before[name]);
+    expect(moved.length).toBeGreaterThan(0);
+    const kept = all.filter((name) => !moved.includes(name));
+    other.wire.state = "down";
+    for (const name of moved) rig.server.records.claims.set(name, before[name] ?? "");
+    rig.server.records.run = "2";
+    one.leases.doubt();
+    await rig.clock.advance(20);
+    for (const name of moved) expect(rig.tokens()[name]).not.toBe(before[name]);
+    for (const name of kept) expect(rig.tokens()[name]).toBe(before[name]);
+  });
+
+  test("are not taken any more once it stops, by a renewal that was sent before", async () => {
+    const { leases, wire } = rig.join();
+    await rig.settle();
+    rig.server.records.claims.delete("p0");
+    wire.states.set("renew", "slow");
+    await rig.clock.advance(renewMs);
+    wire.calls.length = 0;
+    const stopped = leases.stop();
+    wire.states.clear();
+    wire.deliver();
+    await rig.settle();
+    await stopped;
+    expect(wire.calls.at(-1)).toBe("leave");
+    expect(wire.calls).not.toContain("take");
   });
 
   test("leave a token alone that no member of the fleet has written", async () => {
@@ -326,6 +372,30 @@ describe("the leases of a fleet", () => {
     await stopped;
     expect(rig.tokens()[name]).toBe(other.held.token(name));
     expect(one.held.events.at(-1)).toBe(`${name} lost`);
+  });
+
+  test("that come again while an earlier tenure still lets go are not touched by its end", async () => {
+    const one = rig.join();
+    await rig.settle();
+    one.held.busy.add("p3");
+    const other = rig.join();
+    await rig.clock.advance(2 * renewMs);
+    one.wire.state = "down";
+    await rig.clock.advance(ttlMs + 2 * renewMs);
+    expect(other.held.valid()).toContain("p3");
+    one.wire.state = "up";
+    await rig.clock.advance(renewMs);
+    const stopped = other.leases.stop();
+    await rig.settle();
+    await stopped;
+    expect(one.held.valid()).toEqual(all);
+    const token = one.held.token("p3");
+    one.held.letGo("p3");
+    await rig.settle();
+    one.leases.doubt();
+    await rig.clock.advance(3 * renewMs);
+    expect(one.held.valid()).toEqual(all);
+    expect(rig.tokens()["p3"]).toBe(token);
   });
 
   test("of bots that only some members know go to those", async () => {
