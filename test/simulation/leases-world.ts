@@ -94,11 +94,22 @@ class LeaseWorld {
     const untilMs = scheduler.nowMs + restMaxMs;
     if (!(await scheduler.run(() => this.check(() => this.isSettled()), untilMs, 400_000))) {
       this.violate(`not settled: ${this.state()}`);
-    }
+    } else await this.rest();
     for (const instance of this.instances) this.count(instance);
     const { taken, given, lost, lapses } = this.sums;
     const { violations, deaths, restarts } = this;
     return { violations, taken, moved: given, lost, lapses, deaths, restarts };
+  }
+
+  /** What is even stays where it is. */
+  private async rest(): Promise<void> {
+    const { scheduler, limits } = this;
+    const restMs = 3 * limits.ttlMs;
+    // Who saw it before it was even may still ask one back.
+    await scheduler.run(() => this.check(() => false), scheduler.nowMs + restMs, 500_000);
+    const before = this.state();
+    await scheduler.run(() => this.check(() => false), scheduler.nowMs + restMs, 500_000);
+    if (!this.isSettled() || this.state() !== before) this.violate(`no rest: ${before} became ${this.state()}`);
   }
 
   private boot(): void {

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { isSameEpoch, type LeasePlant, runLeases } from "./leases-world.ts";
 
 const only = process.env["SEED"];
-const seeds = Number(process.env["SEEDS"] ?? 1_000);
+const seeds = Number(process.env["SEEDS"] ?? 500);
 
 const plants: Readonly<Record<string, LeasePlant>> = {
   "claims are given up after others may take them": { limits: { giveUpMs: 6_000 } },
