@@ -1,11 +1,20 @@
 /**
- * `bun .ci/servers.ts`: installs the servers that the tests in test/live/ start, where they are missing: Redis from the system's packages, the
+ * `bun .ci/servers.ts`: installs the servers that the tests in test/live/ start, where they are missing: Redis and the load balancers from the system's packages, the
  * MongoDB-compatible one built into the cache folder (some minutes, once). Ends with 1 and says why where one cannot be had.
  */
 import { spawnSync } from "node:child_process";
-import { folderOf, missing, mongodbServer, programOf, redisServer } from "../test/live/programs.ts";
+import {
+  folderOf,
+  haproxyServer,
+  missing,
+  mongodbServer,
+  nginxServer,
+  opensslProgram,
+  programOf,
+  redisServer,
+} from "../test/live/programs.ts";
 
-const problems = [installRedis(), installMongodb()].filter((problem) => problem !== undefined);
+const problems = [installRedis(), installBalancers(), installMongodb()].filter((problem) => problem !== undefined);
 for (const problem of problems) console.log(`FAILED: ${problem}`);
 process.exit(problems.length === 0 ? 0 : 1);
 
@@ -15,6 +24,22 @@ function installRedis(): string | undefined {
   return installPackages("redis-server") && programOf(redisServer) !== undefined
     ? undefined
     : "redis-server cannot be installed; see above, or install Redis 7 so that redis-server is on the PATH";
+}
+
+function installBalancers(): string | undefined {
+  const packages = [
+    [nginxServer, "nginx-light"],
+    [haproxyServer, "haproxy"],
+    [opensslProgram, "openssl"],
+  ] as const;
+  const absent = (): string[] => packages.filter(([each]) => missing(each) !== undefined).map(([, name]) => name);
+  const wanted = absent();
+  if (wanted.length === 0) return undefined;
+  installPackages(...wanted);
+  const left = absent();
+  return left.length === 0
+    ? undefined
+    : `${left.join(" and ")} cannot be installed; see above, or install NGINX, HAProxy and OpenSSL so that they are on the PATH`;
 }
 
 function installMongodb(): string | undefined {

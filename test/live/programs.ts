@@ -25,6 +25,11 @@ export const mongodbServer: Server = {
   url: "MONGO_TEST_URL",
 };
 
+export const nginxServer: Server = { program: "nginx", version: undefined, url: undefined };
+export const haproxyServer: Server = { program: "haproxy", version: undefined, url: undefined };
+/** Makes certificates. */
+export const opensslProgram: Server = { program: "openssl", version: undefined, url: undefined };
+
 /** Where built servers are kept, outside of the checkout. */
 export function cacheFolder(): string {
   return join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "botfleet");
@@ -39,7 +44,9 @@ export function folderOf({ version = "" }: Server): string {
 export function programOf(server: Server): string | undefined {
   const built = join(folderOf(server), "bin", server.program);
   if (server.version !== undefined && existsSync(built)) return built;
-  return Bun.which(server.program) ?? undefined;
+  // Where the system's servers are, which are not on everybody's PATH.
+  const path = [process.env["PATH"] ?? "", "/usr/local/sbin", "/usr/sbin"].join(":");
+  return Bun.which(server.program, { PATH: path }) ?? undefined;
 }
 
 /** Why the tests of a server cannot run; undefined where they can. */
