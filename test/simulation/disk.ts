@@ -3,8 +3,8 @@ import { createInbox, type FrontOptions } from "../../src/inbox/front.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
 import { createMemoryStore, emptyDurable } from "../../src/inbox/memory.ts";
 import type { RunLimits } from "../../src/inbox/runs.ts";
-import type { Committed, Group, InboxStore } from "../../src/inbox/store.ts";
-import type { Seq } from "../../src/ids.ts";
+import type { InboxStore } from "../../src/inbox/store.ts";
+import { keyIn, Ledger } from "./ledger.ts";
 import type { Oracle } from "./oracle.ts";
 import type { Process } from "./process.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -15,40 +15,13 @@ export interface SimulatedDisk {
   open(process: Process): Promise<Inbox>;
 }
 
-/** `u17` of the text `u17 echo` in the JSON of an update. */
-const keyForm = /"text":"(u\d+) /;
-
 export function createSimulatedDisk(
   scheduler: Scheduler,
   oracle: Oracle,
   limits: FrontOptions["limits"] & RunLimits,
 ): SimulatedDisk {
   const durable = emptyDurable();
-  const keys = new Map<Seq, string>();
-
-  function learn(group: Group, { appends }: Committed): void {
-    for (const { seq, sends } of group.marks) {
-      const key = keys.get(seq);
-      if (sends !== undefined && key !== undefined) oracle.marked(textsIn(sends));
-    }
-    for (const seq of group.done) oracle.settled(keyOf(seq));
-    for (const { seq, error } of group.deaths) oracle.died(keyOf(seq), error);
-    group.appends.forEach((append, at) => {
-      const result = appends[at];
-      if (result === undefined) throw new Error("an append has no result");
-      const known = new Set(result.known);
-      let seq = Number(result.firsts[0]);
-      append.bodies.forEach((body, place) => {
-        if (!known.has(place)) keys.set(seq++ as Seq, keyForm.exec(body)?.[1] ?? "");
-      });
-    });
-  }
-
-  function keyOf(seq: Seq): string {
-    const key = keys.get(seq);
-    if (key === undefined) throw new Error(`nothing is known of entry ${seq}`);
-    return key;
-  }
+  const ledger = new Ledger(oracle, 1);
 
   const disk: SimulatedDisk = {
     isFailing: false,
@@ -58,7 +31,7 @@ export function createSimulatedDisk(
       const letters = new Set(durable.letters.keys());
       const store = createMemoryStore({ durable, limits, deduplicate: true, now });
       for (const [id, letter] of durable.letters) {
-        if (!letters.has(id)) oracle.died(keyForm.exec(letter.body)?.[1] ?? "", letter.error);
+        if (!letters.has(id)) oracle.died(keyIn(letter.body), letter.error);
       }
       const faulty: InboxStore = {
         ...store,
@@ -67,7 +40,7 @@ export function createSimulatedDisk(
             const fails = disk.isFailing;
             if (fails && scheduler.chance(0.5)) throw new Error("disk full");
             const committed = await store.commit(group);
-            learn(group, committed);
+            ledger.learn(group, committed);
             if (fails) throw new Error("the answer of the disk was lost");
             return committed;
           }),
@@ -79,10 +52,4 @@ export function createSimulatedDisk(
     },
   };
   return disk;
-}
-
-/** Texts of the messages whose sends are remembered in a mark. */
-function textsIn(sends: string): string[] {
-  const parsed = JSON.parse(sends) as readonly { readonly result?: { readonly text?: string } }[];
-  return parsed.flatMap(({ result }) => (result?.text === undefined ? [] : [result.text]));
 }

@@ -7,7 +7,7 @@ import type { Random } from "../../src/clock.ts";
 import type { Oracle, PlanKind } from "./oracle.ts";
 
 export interface Surroundings {
-  readonly oracle: Oracle;
+  readonly oracle: Pick<Oracle, "began" | "ended" | "returned" | "threw">;
   readonly clock: Clock;
   readonly random: Random;
 }

@@ -8,6 +8,7 @@ import type { Clock, Random } from "../../src/clock.ts";
 import { createFleet, type Fleet, type FleetBot, type FleetOptions } from "../../src/fleet.ts";
 import { botIdOf, type Token } from "../../src/ids.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
+import type { Leases } from "../../src/leases/leases.ts";
 import { createLocalLeases } from "../../src/leases/local.ts";
 import type { Log } from "../../src/log.ts";
 import { Pipeline } from "../../src/pipeline.ts";
@@ -25,6 +26,11 @@ export interface InstanceOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly inbox: Inbox;
+  /** Default: everything is this instance's. */
+  readonly leases?: Leases;
+  /** What attempts call a partition; default: its number. */
+  readonly nameOf?: (partition: number) => number;
+  readonly beforeGivenBack?: () => Promise<void>;
   readonly transport: Transport;
   readonly tokens: readonly Token[];
   readonly module: (token: Token) => BotModule;
@@ -56,7 +62,8 @@ const silent: Log = { debug() {}, info() {}, warn() {}, error() {}, child: () =>
 
 export async function startInstance(options: InstanceOptions): Promise<Instance> {
   const { clock, random, inbox, tokens, scope = createAttemptScope() } = options;
-  const leases = createLocalLeases({ bots: tokens.map(botIdOf), partitions: inbox.partitions });
+  const local = { bots: tokens.map(botIdOf), partitions: inbox.partitions };
+  const { leases = createLocalLeases(local), nameOf = (partition: number) => partition } = options;
   const pipeline = new Pipeline({
     inbox,
     bots: new Set(tokens.map(botIdOf)),
@@ -72,8 +79,8 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
     bots: tokens.map((token) => createBot(token, { ...options, ...shared })),
     inbox,
     pipeline,
-    nameOf: (partition) => partition,
-    beforeGivenBack: async () => {},
+    nameOf,
+    beforeGivenBack: options.beforeGivenBack ?? (async () => {}),
     leases,
     clock,
     random,

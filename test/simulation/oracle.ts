@@ -37,6 +37,11 @@ export interface Known {
   crashes: number;
 }
 
+/** Of the messages that a handler of it sends. */
+export function textsOf({ key }: Known): readonly string[] {
+  return [`${key}.0`, `${key}.1`];
+}
+
 /** What happened to one message text. */
 interface Sent {
   effects: number;
@@ -48,8 +53,8 @@ interface Sent {
 export class Oracle {
   readonly violations: string[] = [];
   readonly updates = new Map<string, Known>();
-  private readonly chats = new Map<string, Known[]>();
-  private readonly sent = new Map<string, Sent>();
+  protected readonly chats = new Map<string, Known[]>();
+  protected readonly sent = new Map<string, Sent>();
 
   written(chat: string, plan: PlanKind): Known {
     const inChat = this.chats.get(chat) ?? [];
@@ -142,8 +147,8 @@ export class Oracle {
       known.crashes++;
       if (known.runs === 0) continue;
       known.hasReturned = false;
-      for (const part of [0, 1]) {
-        const sent = this.sent.get(`${known.key}.${part}`);
+      for (const text of textsOf(known)) {
+        const sent = this.sent.get(text);
         if (sent !== undefined && !sent.isMarked) sent.mayRepeat++;
       }
     }
@@ -176,13 +181,13 @@ export class Oracle {
     return this.violations;
   }
 
-  private known(key: string): Known {
+  protected known(key: string): Known {
     const known = this.updates.get(key);
     if (known === undefined) throw new Error(`the oracle knows no update ${key}`);
     return known;
   }
 
-  private message(text: string): Sent {
+  protected message(text: string): Sent {
     let sent = this.sent.get(text);
     if (sent === undefined) {
       sent = { effects: 0, mayRepeat: 0, isMarked: false };
@@ -191,7 +196,7 @@ export class Oracle {
     return sent;
   }
 
-  private violate(what: string): void {
+  protected violate(what: string): void {
     if (this.violations.length < 20) this.violations.push(what);
   }
 }

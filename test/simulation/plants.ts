@@ -2,7 +2,7 @@
  * Bugs that are easy to write and hard to see, planted around the real parts: the simulation is worth something only if it catches
  * each of them.
  */
-import type { Attempt } from "../../src/attempts.ts";
+import type { Attempt, AttemptScope } from "../../src/attempts.ts";
 import type { Entry, Inbox, Partition } from "../../src/inbox/inbox.ts";
 import type { Plant } from "./world.ts";
 
@@ -86,5 +86,26 @@ function forwardPartition(partition: Partition): Partition {
     settledBelow: () => partition.settledBelow(),
     isBehind: () => partition.isBehind(),
     close: () => partition.close(),
+  };
+}
+
+/** Attempts whose effects begin whether their claim holds or not. */
+export function unclaimed(scope: AttemptScope): AttemptScope {
+  return {
+    current: () => scope.current(),
+    run: (attempt, work) =>
+      scope.run(
+        new Proxy(attempt, {
+          get(target, name) {
+            if (name === "mayAct") return () => !target.revoked;
+            const isBare = !target.revoked && !target.mayAct();
+            if (name === "effect" && isBare) return (run: () => Promise<unknown>) => run();
+            if (name === "send" && isBare) return (_: string, __: unknown, run: () => Promise<unknown>) => run();
+            const value: unknown = Reflect.get(target, name);
+            return typeof value === "function" ? value.bind(target) : value;
+          },
+        }),
+        work,
+      ),
   };
 }

@@ -7,10 +7,13 @@ export interface Perils {
   crash: number;
   /** Longest time a step takes, ms; a few take fifty times as long. */
   readonly stepMaxMs: number;
+  /** Chance that a request is with the network already when the process dies or stands still, and arrives all the same. Default 0. */
+  readonly outlives?: number;
 }
 
 export class Process implements Life {
   isDead = false;
+  pausedUntilMs = 0;
   readonly clock: Clock;
   /** Requests under way: the other side sees them close when the process dies. */
   readonly connections = new Set<AbortController>();
@@ -30,7 +33,9 @@ export class Process implements Life {
    * process waits for never comes.
    */
   async io<T>(effect: () => T | Promise<T>): Promise<T> {
-    await this.step();
+    const { outlives } = this.perils;
+    if (outlives !== undefined && this.scheduler.chance(outlives)) await this.sent();
+    else await this.step();
     const result = await effect();
     await this.step();
     return result;
@@ -38,11 +43,11 @@ export class Process implements Life {
 
   step(): Promise<void> {
     const { scheduler } = this;
-    const longest = scheduler.chance(0.02) ? this.perils.stepMaxMs * 50 : this.perils.stepMaxMs;
+    const ms = this.wayMs();
     return new Promise((resolve) => {
       if (this.isDead) return;
       scheduler.at(
-        scheduler.between(0, longest),
+        ms,
         () => {
           if (scheduler.chance(this.perils.crash)) this.crash();
           else resolve();
@@ -50,6 +55,11 @@ export class Process implements Life {
         this,
       );
     });
+  }
+
+  /** Stands still for so long: clocks and everybody else go on. */
+  pause(ms: number): void {
+    this.pausedUntilMs = Math.max(this.pausedUntilMs, this.scheduler.nowMs + ms);
   }
 
   crash(): void {
@@ -63,5 +73,18 @@ export class Process implements Life {
     this.isDead = true;
     for (const connection of this.connections) connection.abort();
     this.connections.clear();
+  }
+
+  /** How long a way out or back takes, ms. */
+  wayMs(): number {
+    const { scheduler } = this;
+    const longest = scheduler.chance(0.02) ? this.perils.stepMaxMs * 50 : this.perils.stepMaxMs;
+    return scheduler.between(0, longest);
+  }
+
+  private sent(): Promise<void> {
+    return new Promise((resolve) => {
+      if (!this.isDead) this.scheduler.at(this.wayMs(), resolve);
+    });
   }
 }

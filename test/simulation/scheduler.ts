@@ -7,11 +7,13 @@ import type { Clock, Random, Timer } from "../../src/clock.ts";
 /** A process that can die: nothing it had planned happens afterwards. */
 export interface Life {
   isDead: boolean;
+  /** While it stands still (SIGSTOP), what is due waits; then it happens in any order. Absent: never. */
+  readonly pausedUntilMs?: number;
 }
 
 interface Event {
-  readonly dueMs: number;
-  readonly tie: number;
+  dueMs: number;
+  tie: number;
   readonly life: Life | undefined;
   readonly run: () => void;
   isCancelled: boolean;
@@ -79,6 +81,13 @@ export class Scheduler {
       this.pop();
       if (event.isCancelled || event.life?.isDead === true) continue;
       this.nowMs = Math.max(this.nowMs, event.dueMs);
+      const pausedUntilMs = event.life?.pausedUntilMs ?? 0;
+      if (pausedUntilMs > this.nowMs) {
+        event.dueMs = pausedUntilMs;
+        event.tie = this.random();
+        this.push(event);
+        continue;
+      }
       this.steps++;
       event.run();
       await settled();

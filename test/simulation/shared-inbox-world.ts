@@ -1,19 +1,21 @@
 /**
  * Several instances over one inbox in a model of Redis, on virtual time: calls are late, lost, or done after they were given up; messages
- * are lost; bots and partitions change hands while the old owner goes on as if nothing had happened; instances die. Longer than other files because a world is one thing.
+ * are lost; bots and partitions change hands while the old owner goes on as if nothing had happened; instances die. Longer than most files because a
+ * world is one thing.
  */
 import { createInbox } from "../../src/inbox/front.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
-import { createMemoryStore, emptyDurable } from "../../src/inbox/memory.ts";
 import { partitionOfLane, partitionOfSeq } from "../../src/inbox/partitions.ts";
-import type { Committed, Group, InboxStore, StoreEvents } from "../../src/inbox/store.ts";
+import type { Group } from "../../src/inbox/store.ts";
 import { sleep } from "../../src/clock.ts";
 import { Fault } from "../../src/faults.ts";
 import { type BotId, toBotId, toLaneKey } from "../../src/ids.ts";
 import { message } from "../contract/inbox.ts";
 import { inboxLimits } from "../inbox/limits.ts";
 import { Process } from "./process.ts";
+import { Wires } from "./redis-wires.ts";
 import { Scheduler } from "./scheduler.ts";
+import { SharedStore } from "./shared-store.ts";
 
 export interface SharedPlant {
   /** Whether Redis takes `given` for `present`. */
@@ -36,6 +38,7 @@ const restMaxMs = 120_000;
 const bots = [toBotId(7_000_000_001), toBotId(42)];
 const updatesPerBot = 60;
 const chats = 4;
+const losses = { lost: 1 / 7, unanswered: 1 / 7, late: 1 / 7 };
 
 export async function runShared(seed: number, plant: SharedPlant = {}): Promise<SharedReport> {
   return new SharedWorld(seed, plant).run();
@@ -49,14 +52,11 @@ interface Owned {
 
 class SharedWorld {
   private readonly scheduler: Scheduler;
-  private readonly plant: SharedPlant;
   private readonly partitions: number;
-  private readonly durable;
-  private readonly stored: InboxStore;
+  private readonly wires: Wires;
+  private readonly store: SharedStore;
   private readonly tokens = new Map<string, string>();
   private readonly owned = new Map<string, Owned>();
-  private readonly numbers = new Map<object, number>();
-  private readonly listeners = new Map<Process, StoreEvents>();
   private readonly instances: { process: Process; inbox: Inbox }[] = [];
   private readonly perils;
   /** Last id that Telegram was told to forget, by bot; ids up to `written` there are. */
@@ -71,16 +71,26 @@ class SharedWorld {
   private moves = 0;
   private crashes = 0;
   private fenced = 0;
-  private late = 0;
 
   constructor(seed: number, plant: SharedPlant) {
     this.scheduler = new Scheduler(seed);
-    this.plant = plant;
     this.partitions = this.scheduler.pick([1, 2, 3]);
     this.perils = { crash: 0, stepMaxMs: this.scheduler.between(1, 20) };
-    this.durable = emptyDurable(this.partitions);
-    const deduplicate = plant.deduplicate ?? true;
-    this.stored = createMemoryStore({ durable: this.durable, limits: inboxLimits, deduplicate, now: 0 });
+    const { scheduler, partitions } = this;
+    this.wires = new Wires({ scheduler, callMaxMs: 5_000, lateMaxMs: 3_000, outlives: 0 });
+    this.wires.losses = { write: losses, read: { lost: 0.05, unanswered: 0, late: 0 } };
+    this.store = new SharedStore({
+      scheduler,
+      wires: this.wires,
+      partitions,
+      limits: inboxLimits,
+      deduplicate: plant.deduplicate ?? true,
+      present: (name) => this.tokens.get(name) ?? "",
+      isSame: plant.isSame ?? ((given, present) => given === present),
+      isDeaf: plant.isDeaf ?? false,
+      messageLoss: () => (this.isTroubled ? 0.3 : 0),
+      onWriting: ({ done }) => done.forEach((seq) => this.noteEnd(seq)),
+    });
   }
 
   async run(): Promise<SharedReport> {
@@ -98,10 +108,13 @@ class SharedWorld {
     for (let n = Math.floor(scheduler.between(0, 3)); n > 0; n--) {
       scheduler.at(scheduler.between(0, troubledMs), () => this.crash(scheduler.pick(this.instances)));
     }
-    scheduler.at(troubledMs, () => (this.isTroubled = false));
-    const isAtRest = (): boolean => !this.isTroubled && this.durable.entries.size === 0 && this.isConfirmed();
+    scheduler.at(troubledMs, () => {
+      this.isTroubled = false;
+      this.wires.mend();
+    });
+    const isAtRest = (): boolean => !this.isTroubled && this.store.durable.entries.size === 0 && this.isConfirmed();
     if (!(await scheduler.run(isAtRest, troubledMs + restMaxMs, 400_000))) {
-      this.violations.push(`${this.durable.entries.size} updates are still in the inbox`);
+      this.violations.push(`${this.store.durable.entries.size} updates are still in the inbox`);
     }
     for (const bot of bots) {
       for (let id = 1; id <= updatesPerBot; id++) {
@@ -109,7 +122,8 @@ class SharedWorld {
       }
     }
     for (const { process } of this.instances) process.end();
-    const { violations, moves, crashes, fenced, late } = this;
+    const { violations, moves, crashes, fenced } = this;
+    const { late } = this.store;
     return { violations, moves, crashes, fenced, late };
   }
 
@@ -126,14 +140,13 @@ class SharedWorld {
     const handoverMaxEntries = this.scheduler.pick([1, 3, 1_000]);
     const limits = { ...inboxLimits, handoverMaxEntries, writeRetryMs: 100 };
     const { partitions } = this;
-    const inbox = createInbox({ store: this.storeOf(process), partitions, clock: process.clock, limits });
+    const inbox = createInbox({ store: this.store.connect(process), partitions, clock: process.clock, limits });
     return { process, inbox };
   }
 
   private crash(instance: { process: Process; inbox: Inbox }): void {
     this.crashes++;
     instance.process.end();
-    this.listeners.delete(instance.process);
     Object.assign(instance, this.boot());
     for (const key of this.keys()) if (this.scheduler.chance(0.7)) this.move(key);
     // Whatever it had is taken over by somebody, sooner or later.
@@ -209,111 +222,14 @@ class SharedWorld {
     this.handled.set(key, (by ?? new Set<string>()).add(token));
   }
 
-  private storeOf(process: Process): InboxStore {
-    const { stored, scheduler } = this;
-    const writer = {};
-    let number = 0;
-    let stop = false;
-    const read = async <T>(call: () => Promise<T>): Promise<T> => {
-      if (this.isTroubled && scheduler.chance(0.05)) {
-        await process.step();
-        throw new Error("connection lost");
-      }
-      return process.io(call);
-    };
-    return {
-      ...stored,
-      commit: (group) => this.commit(process, writer, ++number, group),
-      unsettled: (after, max, partition) => read(() => stored.unsettled(after, max, partition)),
-      bodies: (seqs) => read(() => stored.bodies(seqs)),
-      takeOver: (partition, token) =>
-        read(async () => {
-          if (!this.isPresent(`p${partition}`, token)) throw new Fault("inbox_fenced", "taken over");
-        }),
-      watch: (events) => {
-        if (this.plant.isDeaf === true) return;
-        this.listeners.set(process, events);
-        const look = (): void => {
-          for (const [partition, seq] of this.durable.lastSeqs) events.onArrived(partition, seq);
-          if (!stop) process.clock.setTimer(look, 1_000);
-        };
-        process.clock.setTimer(look, 1_000);
-      },
-      close: async () => void (stop = true),
-    };
-  }
-
-  private async commit(process: Process, writer: object, number: number, group: Group): Promise<Committed> {
-    const { scheduler } = this;
-    await process.step();
-    const fate = this.isTroubled ? scheduler.pick(["ok", "ok", "ok", "ok", "lost", "unanswered", "hung"]) : "ok";
-    if (fate === "lost") throw new Error("connection lost");
-    if (fate === "hung") {
-      // Given up by its writer, it stands in the server's buffer.
-      scheduler.at(scheduler.between(0, 3_000), () => void this.apply(process, writer, number, group).catch(() => {}));
-      throw new Error("no answer in time");
-    }
-    const committed = await this.apply(process, writer, number, group);
-    await process.step();
-    if (fate === "unanswered") throw new Error("the answer was lost");
-    return committed;
-  }
-
-  private async apply(process: Process, writer: object, number: number, group: Group): Promise<Committed> {
-    if ((this.numbers.get(writer) ?? 0) >= number) {
-      this.late++;
-      throw new Error("a later group was written before this one");
-    }
-    this.numbers.set(writer, number);
-    const fenced = group.tokens.flatMap((token, at) =>
-      token === undefined || this.isPresent(`p${at}`, token) ? [] : [at],
-    );
-    const isOurs = ({ seq }: { readonly seq: Group["done"][number] }): boolean =>
-      !fenced.includes(partitionOfSeq(seq, this.partitions));
-    const done = group.done.filter((seq) => isOurs({ seq }));
-    for (const seq of done) this.noteEnd(seq);
-    const isFenced = group.appends.map(({ bot, token }) => !this.isPresent(`b${bot}`, token));
-    const appends = group.appends.filter((_, at) => isFenced[at] === false);
-    const marks = group.marks.filter(isOurs);
-    const committed = await this.stored.commit({ ...group, marks, done, deaths: group.deaths.filter(isOurs), appends });
-    this.tell(process);
-    const results = [...committed.appends];
-    return {
-      ...committed,
-      fenced,
-      appends: isFenced.map((is) =>
-        is
-          ? { firsts: [], known: [], buried: 0, refusal: "fenced" as const }
-          : (results.shift() ?? { firsts: [], known: [], buried: 0 }),
-      ),
-    };
-  }
-
   /** What leaves the inbox must have been handled by who had the claim then. */
   private noteEnd(seq: Group["done"][number]): void {
-    const row = this.durable.entries.get(seq);
+    const row = this.store.durable.entries.get(seq);
     if (row === undefined) return;
     const key = `${row.bot}/${row.updateId}`;
     if (!this.handled.has(key)) this.violations.push(`${key} was settled by who had lost the claim on it`);
     if (partitionOfLane(row.bot, toLaneKey(row.lane), this.partitions) !== partitionOfSeq(seq, this.partitions)) {
       this.violations.push(`${key} was in another chat's partition`);
     }
-  }
-
-  private tell(by: Process): void {
-    const lasts = [...this.durable.lastSeqs];
-    for (const [process, events] of this.listeners) {
-      if (process === by || (this.isTroubled && this.scheduler.chance(0.3))) continue;
-      this.scheduler.at(
-        this.scheduler.between(0, 20),
-        () => lasts.forEach(([at, seq]) => events.onArrived(at, seq)),
-        process,
-      );
-    }
-  }
-
-  private isPresent(key: string, token: string): boolean {
-    const present = this.tokens.get(key) ?? "";
-    return (this.plant.isSame ?? ((a, b) => a === b))(token, present);
   }
 }

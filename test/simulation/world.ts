@@ -8,14 +8,14 @@ import { toToken, type Token } from "../../src/ids.ts";
 import type { Inbox } from "../../src/inbox/inbox.ts";
 import type { Handler, PipelineLimits } from "../../src/pipeline-options.ts";
 import { createBotApi, type BotApi } from "../../src/simulator/bot-api.ts";
-import type { FaultKind } from "../../src/simulator/faults.ts";
 import { plannedBot } from "./handlers.ts";
 import { type Instance, startInstance } from "./instance.ts";
-import { Oracle, type PlanKind } from "./oracle.ts";
+import { Oracle } from "./oracle.ts";
 import { type Perils, Process } from "./process.ts";
 import { Scheduler } from "./scheduler.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts";
 import { createSimulatedTransport } from "./telegram.ts";
+import { breakTelegram, plans } from "./troubles.ts";
 
 /** Where a planted bug takes hold; each wraps what the parts are given, none changes the parts. */
 export interface Plant {
@@ -35,45 +35,6 @@ export interface RunReport {
   readonly steps: number;
   readonly virtualMs: number;
 }
-
-const plans: readonly PlanKind[] = [
-  "echo",
-  "echo",
-  "echo",
-  "echo",
-  "two",
-  "both",
-  "late",
-  "nap",
-  "nap",
-  "throw2",
-  "throwAlways",
-  "hang",
-  "slow",
-];
-
-const pollFaults: readonly FaultKind[] = [
-  "500",
-  "502-html",
-  "409",
-  "429",
-  "hang",
-  "reset",
-  "refused",
-  "truncated",
-  "empty",
-  "not-json",
-];
-const sendFaults: readonly FaultKind[] = [
-  "500",
-  "502-html",
-  "429",
-  "hang",
-  "reset",
-  "refused",
-  "truncated",
-  "not-json",
-];
 
 /** People write and things fail until then; afterwards everything must come to rest, ms of virtual time. */
 const troubledMs = 60_000;
@@ -188,15 +149,7 @@ class World {
       scheduler.at(scheduler.between(100, 8_000), () => (this.disk.isFailing = false));
       return;
     }
-    const method = scheduler.chance(0.5) ? "getUpdates" : "sendMessage";
-    const fault = api.faults.add({
-      method,
-      kind: scheduler.pick(method === "getUpdates" ? pollFaults : sendFaults),
-      when: scheduler.chance(0.5) ? "before" : "after",
-      probability: scheduler.between(0.1, 1),
-      retryAfter: 1 + Math.floor(scheduler.between(0, 20)),
-    });
-    scheduler.at(scheduler.between(500, 15_000), () => fault.remove());
+    breakTelegram(scheduler, api);
   }
 
   private boot(): void {
