@@ -24,7 +24,7 @@ import type { Script } from "../redis/server.ts";
 
 /**
  * ARGV: format, partitions and name where this is the first start, gap left where the server is another one than before. Answers
- * `newer` and the format, or `ok`, the partitions, the name, 1 where the server is another one (it may have lost what came last).
+ * `newer` and the format, or `ok`, the partitions, the name, and the run of the server.
  */
 const prepareScript = `${common}
 local format, partitions, name, gap = num(), num(), arg(), num()
@@ -42,7 +42,7 @@ for k = 0, partitions - 1 do
 end
 if isOther then redis.call('HINCRBY', key('next'), 'letter', text(gap)) end
 redis.call('HSET', key('meta'), 'format', format, 'partitions', partitions, 'name', name, 'run', run)
-return {'ok', text(partitions), name, isOther and '1' or '0'}
+return {'ok', text(partitions), name, run}
 `;
 
 /**

@@ -112,6 +112,8 @@ export class RedisStore implements InboxStore {
   #name = 0;
   #number = 0;
   #written: Written[] = [];
+  /** Of the server, when what had been written last was seen to be there. */
+  #serverRun: string | undefined;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -261,7 +263,7 @@ export class RedisStore implements InboxStore {
   async #prepare(run: RunScript): Promise<void> {
     const { partitions, newName, onPrepared } = this.#options;
     const answer = (await run(scripts.prepare, [base], [format, partitions, newName(), gap])) as readonly string[];
-    const [status, detail, name, isOther] = answer;
+    const [status, detail, name, serverRun] = answer;
     if (status === "newer") {
       throw new Fault(
         "format_newer",
@@ -271,8 +273,11 @@ export class RedisStore implements InboxStore {
     this.#partitions = Number(detail);
     this.#name = Number(name);
     this.#runs.forgetAll();
-    await onPrepared(isOther === "1");
-    if (isOther === "1") await this.#rewrite(run);
+    // By what this process has seen: another one may have been the first to meet the other run, or this one was cut off before it had written again.
+    const isOther = this.#serverRun !== undefined && serverRun !== this.#serverRun;
+    await onPrepared(isOther);
+    if (isOther) await this.#rewrite(run);
+    this.#serverRun = serverRun;
     this.#arrivals.doubt();
   }
 

@@ -301,6 +301,31 @@ describeLive("the inbox over Redis", [own(redisServer)], () => {
     expect(await inbox.backlog()).toEqual(new Map());
   });
 
+  test("a restart that loses what came last undoes nothing that either of two processes had settled", async () => {
+    const redis = await startRedis([]);
+    const inboxes = [await openOver(redis, { partitions: 2 }), await openOver(redis)];
+    const partitions = await Promise.all(
+      inboxes.map((inbox, number) => inbox.open({ ...partitionClaim(), partition: number })),
+    );
+    const chats = Array.from({ length: 20 }, (_, at) => message(1 + at, 1 + at));
+    await inboxes[0]?.append(botClaim(), chats);
+    const lengthOf = async (number: number): Promise<number> =>
+      Number(await redis.command("XLEN", `${base}e${number}`));
+    const taken = await Promise.all(
+      partitions.map(async (partition, number) => take(partition, await lengthOf(number))),
+    );
+    expect(taken.every(({ length }) => length > 0)).toBe(true);
+    await redis.command("SAVE");
+    await Promise.all(
+      partitions.flatMap((partition, number) => seqs(taken[number] ?? []).map((seq) => partition.settle(seq, done))),
+    );
+    await redis.kill();
+    await until(() => inboxes.every((inbox) => inbox.state() === "failing"));
+    await redis.boot();
+    await until(() => inboxes.every((inbox) => inbox.state() === "ok"));
+    expect(await Promise.all([lengthOf(0), lengthOf(1)])).toEqual([0, 0]);
+  });
+
   test("kill -9 of a process loses nothing that was acknowledged, at any moment, several times in a row", async () => {
     const redis = await startRedis();
     const program = join(import.meta.dir, "fixtures", "redis-append.ts");
