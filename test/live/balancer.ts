@@ -44,10 +44,10 @@ function folders(folder: string): string {
   return kinds.map((kind) => `    ${kind}_temp_path ${folder}/${kind};`).join("\n");
 }
 
-/** `upstream=a, b answered=503, 200`: both were asked. */
+/** `upstream=a, b answered=503, 200`: both were asked. ` : ` stands before those of a further upstream. */
 function countLines(log: string, ports: readonly number[]): number[] {
   const asked = Array.from(log.matchAll(/ upstream=(.+) answered=/g), ([, upstreams = ""]) =>
-    upstreams.split(", "),
+    upstreams.split(/, | : /),
   ).flat();
   return ports.map((port) => asked.filter((upstream) => upstream === `127.0.0.1:${port}`).length);
 }

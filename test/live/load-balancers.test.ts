@@ -76,6 +76,19 @@ for (const kind of [nginx, haproxy]) {
       expect(stubs.flatMap(({ requests }) => requests)).toHaveLength(1);
     });
 
+    test("three that refuse for a while, one after the other, cost no request, then or afterwards", async () => {
+      const { balancer, stubs } = await overStubs(kind);
+      const ask = async (): Promise<void> => expect((await balancer.fetch("/")).status).toBe(200);
+      for (const stub of stubs) {
+        stub.status = 503;
+        const before = stub.requests.length;
+        // NGINX leaves it alone from then on.
+        for (let n = 0; n < 60 && stub.requests.length < before + 3; n++) await ask();
+        stub.status = 200;
+      }
+      for (let n = 0; n < 10; n++) await ask();
+    });
+
     test("says who asked and for what host, and upgrades what is to be upgraded alone", async () => {
       const { balancer, stubs } = await overStubs(kind);
       await balancer.fetch("/", { headers: { host: "botfleet.example.com" } });
