@@ -1,7 +1,7 @@
 /** The inbox over any store: everything that is the same for SQLite, Redis and memory. */
 import type { Clock } from "../clock.ts";
 import { Fault } from "../faults.ts";
-import { type BotId, toSeq, type Update } from "../ids.ts";
+import { type BotId, type Seq, toSeq, type Update } from "../ids.ts";
 import type { BotClaim, PartitionClaim } from "../leases/leases.ts";
 import type { Log } from "../log.ts";
 import { DiskWatch, type DiskLimits } from "./disk-watch.ts";
@@ -41,6 +41,8 @@ class Front implements Inbox {
   readonly #disk: DiskWatch | undefined;
   readonly #listeners = new Set<(state: InboxState) => void>();
   readonly #opened = new Map<number, FrontPartition>();
+  /** By partition, of those that are not open here as well. */
+  readonly #settledBelow: Seq[];
   #state: InboxState = "ok";
   #isReadFailing = false;
   #stopped: Promise<void> | undefined;
@@ -49,16 +51,15 @@ class Front implements Inbox {
     const { store, clock, limits, freeBytes, place = "the disk", log, partitions = 1 } = options;
     this.#options = options;
     this.partitions = partitions;
+    this.#settledBelow = Array.from({ length: partitions }, () => toSeq(0));
     this.#commits = new GroupCommit({
       commit: (group) => store.commit(group),
       partitions,
       clock,
       limits,
       onCommitted: (stored, settledBelow, writes, ms) => {
-        for (const [number, partition] of this.#opened) {
-          partition.noteSettledBelow(settledBelow[number]);
-          partition.handOver.offer(stored[number] ?? []);
-        }
+        settledBelow.forEach((seq, number) => this.#noteSettledBelow(number, seq));
+        for (const [number, { handOver }] of this.#opened) handOver.offer(stored[number] ?? []);
         this.#refreshState();
         options.onFlushed?.(writes, ms);
       },
@@ -80,6 +81,7 @@ class Front implements Inbox {
         if (seq === undefined) handOver?.doubt();
         else handOver?.arrived(seq);
       },
+      onSettledBelow: (partition, seq) => this.#noteSettledBelow(partition, seq),
       onLooked: (error) => this.#noteRead(error),
     });
     this.deadLetters = {
@@ -116,8 +118,9 @@ class Front implements Inbox {
       commits: this.#commits,
       onRead: (error) => this.#noteRead(error),
       partitions: this.partitions,
-      settledBelow: before?.settledBelow() ?? toSeq(0),
+      settledBelow: this.settledBelow(number),
       onClosed: () => {
+        this.#noteSettledBelow(number, partition.settledBelow());
         if (this.#opened.get(number) === partition) this.#opened.delete(number);
       },
     });
@@ -125,6 +128,14 @@ class Front implements Inbox {
     if (this.#stopped === undefined) await partition.begin();
     else partition.end();
     return partition;
+  }
+
+  settledBelow(partition: number): Seq {
+    return toSeq(Math.max(this.#settledBelow[partition] ?? 0, this.#opened.get(partition)?.settledBelow() ?? 0));
+  }
+
+  async unsettled(seqs: readonly Seq[]): Promise<ReadonlySet<Seq>> {
+    return new Set(await this.#readOnce(() => this.#options.store.stillUnsettled(seqs)));
   }
 
   backlog(): Promise<ReadonlyMap<BotId, number>> {
@@ -158,6 +169,11 @@ class Front implements Inbox {
     this.#refreshState();
     this.#options.log?.error("the inbox is broken; the process has to be started again", { error: reason });
     this.#options.onBroken?.(reason);
+  }
+
+  #noteSettledBelow(partition: number, seq: Seq | undefined): void {
+    this.#opened.get(partition)?.noteSettledBelow(seq);
+    if (seq !== undefined && seq > (this.#settledBelow[partition] ?? 0)) this.#settledBelow[partition] = seq;
   }
 
   async #readOnce<T>(read: () => Promise<T>): Promise<T> {

@@ -136,6 +136,10 @@ export interface Inbox {
    */
   open(claim: PartitionClaim): Promise<Partition>;
   readonly partitions: number;
+  /** Every entry of the partition below is durably settled, whoever settled it: at once where it is open here, else as last looked up; 0 before that. */
+  settledBelow(partition: number): Seq;
+  /** Those of `seqs` that are not settled, of whatever partition. Rejects with `unavailable` where the store cannot be read. */
+  unsettled(seqs: readonly Seq[]): Promise<ReadonlySet<Seq>>;
   readonly deadLetters: DeadLetters;
   /** Unsettled entries per bot, as stored. */
   backlog(): Promise<ReadonlyMap<BotId, number>>;

@@ -78,6 +78,7 @@ export function createMemoryStore(options: MemoryStoreOptions): InboxStore {
     commit: async (group) => core.commit(group),
     unsettled: async (after, max, partition) => core.unsettled(after, max, partition),
     bodies: async (seqs) => core.bodies(seqs),
+    stillUnsettled: async (seqs) => core.stillUnsettled(seqs),
     letters: async (filter) => core.letters(filter),
     letterCounts: async () => core.letterCounts(),
     backlog: async () => core.backlog(),
@@ -127,6 +128,7 @@ function openMemory({ durable, limits, deduplicate, now }: MemoryStoreOptions): 
         const row = durable.entries.get(seq);
         return row === undefined ? [] : [{ seq, ...row }];
       }),
+    stillUnsettled: (seqs) => seqs.filter((seq) => durable.entries.has(seq)),
     letters: ({ bot, after = 0, max }) =>
       [...durable.letters.values()]
         .filter((letter) => letter.id > after && (bot === undefined || letter.bot === bot))

@@ -1,9 +1,10 @@
 /**
- * What other processes append to the partitions that this one has open: they say so, and where that is not heard it is found by looking. The looking
- * also tells whether Redis can be reached while nobody writes.
+ * What other processes do: what they append to the partitions that this one has open they say, and where that is not heard it is found by looking. What
+ * they settle, in any partition, is found by looking. The looking also tells whether Redis can be reached while nobody writes.
  */
 import type { Clock, Timer } from "../clock.ts";
-import { type Seq, toSeq } from "../ids.ts";
+import { toSeq } from "../ids.ts";
+import type { Look } from "./redis-reads.ts";
 import type { StoreEvents } from "./store.ts";
 
 export interface RedisArrivalsOptions {
@@ -11,8 +12,9 @@ export interface RedisArrivalsOptions {
   readonly clock: Clock;
   /** Between two looks, ms. */
   readonly lookMs: number;
-  /** The last seq that was given out, by partition. */
-  readonly lastSeqs: () => Promise<ReadonlyMap<number, Seq>>;
+  readonly look: () => Promise<Look>;
+  /** Time after which Redis loses nothing any more of what it held, ms: it is on its disk and on its replicas. */
+  readonly lossMaxMs: number;
 }
 
 export class RedisArrivals {
@@ -20,6 +22,8 @@ export class RedisArrivals {
   readonly #opened = new Set<number>();
   #events: StoreEvents | undefined;
   #timer: Timer | undefined;
+  /** What was found lately, oldest first. */
+  #looks: { readonly atMs: number; readonly look: Look }[] = [];
 
   constructor(options: RedisArrivalsOptions) {
     this.#options = options;
@@ -60,6 +64,11 @@ export class RedisArrivals {
     for (const partition of this.#opened) this.#events?.onArrived(partition, undefined);
   }
 
+  /** Redis may have lost what came last, of which something was found settled perhaps. */
+  distrust(): void {
+    this.#looks = [];
+  }
+
   #plan(): void {
     this.#timer = this.#options.clock.setTimer(() => {
       void this.#look().finally(() => {
@@ -70,12 +79,27 @@ export class RedisArrivals {
 
   /** Never rejects. */
   async #look(): Promise<void> {
+    const atMs = this.#options.clock.monotonic();
     try {
-      const lasts = await this.#options.lastSeqs();
-      for (const partition of this.#opened) this.#events?.onArrived(partition, lasts.get(partition) ?? toSeq(0));
+      const look = await this.#options.look();
+      for (const partition of this.#opened) {
+        this.#events?.onArrived(partition, look.partitions[partition]?.last ?? toSeq(0));
+      }
+      this.#believe({ atMs, look });
       this.#events?.onLooked(undefined);
     } catch (error) {
       this.#events?.onLooked(error);
     }
+  }
+
+  /** Only now that Redis was asked again: it is the one that was asked then. */
+  #believe(latest: { readonly atMs: number; readonly look: Look }): void {
+    const { lossMaxMs } = this.#options;
+    const isNew = this.#looks.findIndex(({ atMs }) => latest.atMs - atMs < lossMaxMs);
+    const old = this.#looks.splice(0, isNew < 0 ? this.#looks.length : isNew).at(-1);
+    old?.look.partitions.forEach(({ settledBelow }, partition) => {
+      this.#events?.onSettledBelow(partition, settledBelow);
+    });
+    this.#looks.push(latest);
   }
 }

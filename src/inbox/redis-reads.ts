@@ -11,6 +11,13 @@ import type { Chunk, LetterFilter, StoredBody, StoredLetter } from "./store.ts";
 
 export type Texts = readonly (string | null)[];
 
+export interface Look {
+  /** Of the inbox that stands there. */
+  readonly name: number;
+  /** By partition: the last seq that was given out, and below which every entry is settled. */
+  readonly partitions: readonly { readonly last: Seq; readonly settledBelow: Seq }[];
+}
+
 export class RedisReads {
   readonly #server: Pick<RedisServer, "run" | "send">;
   readonly #pageMax: number;
@@ -76,10 +83,20 @@ export class RedisReads {
     return this.#counts("backlog");
   }
 
-  /** The last seq that was given out, by partition. */
-  async lastSeqs(): Promise<ReadonlyMap<number, Seq>> {
-    const [pairs] = (await this.#server.send([["HGETALL", `${base}next`]])) as readonly [Pairs];
-    return new Map([...pairsOf(pairs)].map(([partition, seq]) => [Number(partition), toSeq(Number(seq))]));
+  async stillUnsettled(seqs: readonly Seq[]): Promise<readonly Seq[]> {
+    const args = seqs.flatMap((seq) => [partitionOfSeq(seq, this.#count()), seq]);
+    const found = (await this.#server.run(scripts.unsettled, [base], args)) as readonly string[];
+    return found.map((seq) => toSeq(Number(seq)));
+  }
+
+  async look(): Promise<Look> {
+    const answer = (await this.#server.run(scripts.look, [base], [this.#count()])) as readonly string[];
+    const [name = "", ...seqs] = answer;
+    const partitions = Array.from({ length: seqs.length / 2 }, (_, at) => ({
+      last: toSeq(Number(seqs[2 * at])),
+      settledBelow: toSeq(Number(seqs[2 * at + 1])),
+    }));
+    return { name: Number(name), partitions };
   }
 
   async runs(bots: readonly BotId[]): Promise<Texts> {

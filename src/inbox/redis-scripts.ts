@@ -101,11 +101,36 @@ end
 return answer
 `;
 
+/** ARGV: for each entry partition and seq. Answers the seqs of those that are unsettled. */
+const unsettledScript = `${common}
+local answer = {}
+while at < #ARGV do
+  local k, seq = arg(), arg()
+  if entry(k, seq) then answer[#answer + 1] = seq end
+end
+return answer
+`;
+
+/** ARGV: partitions. Answers the name, then for each partition the last seq given out and that below which everything is settled. */
+const lookScript = `${common}
+local partitions = num()
+local answer = {redis.call('HGET', key('meta'), 'name') or '0'}
+for k = 0, partitions - 1 do
+  local last = redis.call('HGET', key('next'), k) or '0'
+  local oldest = redis.call('XRANGE', key('e' .. k), '-', '+', 'COUNT', 1)[1]
+  answer[#answer + 1] = last
+  answer[#answer + 1] = oldest and string.sub(oldest[1], 1, -3) or text(last + partitions)
+end
+return answer
+`;
+
 const script = (lua: string): Script => ({ lua, sha: createHash("sha1").update(lua).digest("hex") });
 export const scripts = {
   prepare: script(prepareScript),
   takeOver: script(takeOverScript),
   close: script(closeScript),
   bodies: script(bodiesScript),
+  unsettled: script(unsettledScript),
+  look: script(lookScript),
   commit: script(commitScript),
 };

@@ -20,6 +20,8 @@
  *       fail-over           AOF everysec: the last second missing   of appends: lost, unless this process has them in work · of settles and
  *                                                                   deaths: written again by their process · seqs and letter ids: a gap
  *                                                                   is left above those given out, told by the server's run · tokens: compared whole
+ *     what others settled   lost with the last second               believed only when Redis was asked again `rewriteMs` later and is the same one
+ *     any                   Redis was emptied                       told by the inbox's name; broken: the process ends, and begins anew
  *     message of an append  lost                                    seqs are looked at each `lookMs`, and read where listening begins anew
  *     eviction              entries gone                            refused at the opening
  *
@@ -27,7 +29,6 @@
  */
 import type { Clock } from "../clock.ts";
 import { Fault } from "../faults.ts";
-import type { BotId, Seq } from "../ids.ts";
 import { base } from "../redis/keys.ts";
 import type { RedisServer, RunScript } from "../redis/server.ts";
 import { partitionOfSeq } from "./partitions.ts";
@@ -42,7 +43,8 @@ import {
   readAnswer,
 } from "./redis-group.ts";
 import { foundOf } from "./redis-rows.ts";
-import { RedisReads } from "./redis-reads.ts";
+import { RedisLatest } from "./redis-latest.ts";
+import { type Look, RedisReads } from "./redis-reads.ts";
 import { RedisRuns } from "./redis-runs.ts";
 import { scripts } from "./redis-scripts.ts";
 import type { RunLimits } from "./runs.ts";
@@ -50,14 +52,10 @@ import {
   aloneCrashesMax,
   aloneDeathError,
   type AppendResult,
-  type Chunk,
   type Committed,
   type Group,
   type InboxStore,
-  type LetterFilter,
   type LetterWrite,
-  type StoredBody,
-  type StoredLetter,
   type StoreEvents,
 } from "./store.ts";
 
@@ -98,22 +96,19 @@ const conflictsMax = 5;
 /** Of a second try, in which only appends are written. */
 const appendsOnly: GroupParts = { tokens: [], marks: [], done: [], deaths: [] };
 
-interface Written extends GroupParts {
-  readonly atMs: number;
-}
-
 export class RedisStore implements InboxStore {
   readonly #options: RedisStoreOptions;
   readonly #runs: RedisRuns;
   readonly #reads: RedisReads;
   readonly #arrivals: RedisArrivals;
+  readonly #latest: RedisLatest;
   readonly #openTokens = new Map<number, string>();
   #partitions: number;
-  #name = 0;
-  #number = 0;
-  #written: Written[] = [];
+  #name: number | undefined;
   /** Of the server, when what had been written last was seen to be there. */
   #serverRun: string | undefined;
+  readonly #broken = Promise.withResolvers<unknown>();
+  #number = 0;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -122,8 +117,9 @@ export class RedisStore implements InboxStore {
     const reads = new RedisReads(server, limits.readMaxEntries, () => this.#partitions);
     this.#reads = reads;
     this.#runs = new RedisRuns({ read: (bots) => reads.runs(bots), limits, deduplicate });
-    const { lookMs } = limits;
-    this.#arrivals = new RedisArrivals({ writer, clock, lookMs, lastSeqs: () => reads.lastSeqs() });
+    const { lookMs, rewriteMs: lossMaxMs } = limits;
+    this.#latest = new RedisLatest(clock, lossMaxMs);
+    this.#arrivals = new RedisArrivals({ writer, clock, lookMs, lossMaxMs, look: () => this.#look() });
     server.start({
       prepare: (run) => this.#prepare(run),
       channel: this.#channel,
@@ -139,7 +135,11 @@ export class RedisStore implements InboxStore {
 
   /** Of partition 0, the others follow: no other inbox has it. Known once a connection was prepared. */
   get name(): number {
-    return this.#name;
+    return this.#name ?? 0;
+  }
+
+  get broken(): Promise<unknown> {
+    return this.#broken.promise;
   }
 
   async commit(group: Group): Promise<Committed> {
@@ -148,25 +148,12 @@ export class RedisStore implements InboxStore {
     return committed;
   }
 
-  unsettled(after: Seq, max: number, partition: number): Promise<Chunk> {
-    return this.#reads.unsettled(after, max, partition);
-  }
-
-  bodies(seqs: readonly Seq[]): Promise<readonly StoredBody[]> {
-    return this.#reads.bodies(seqs);
-  }
-
-  letters(filter: LetterFilter): Promise<readonly StoredLetter[]> {
-    return this.#reads.letters(filter);
-  }
-
-  letterCounts(): Promise<ReadonlyMap<BotId, number>> {
-    return this.#reads.letterCounts();
-  }
-
-  backlog(): Promise<ReadonlyMap<BotId, number>> {
-    return this.#reads.backlog();
-  }
+  readonly unsettled: InboxStore["unsettled"] = (...given) => this.#reads.unsettled(...given);
+  readonly bodies: InboxStore["bodies"] = (seqs) => this.#reads.bodies(seqs);
+  readonly stillUnsettled: InboxStore["stillUnsettled"] = (seqs) => this.#reads.stillUnsettled(seqs);
+  readonly letters: InboxStore["letters"] = (filter) => this.#reads.letters(filter);
+  readonly letterCounts: InboxStore["letterCounts"] = () => this.#reads.letterCounts();
+  readonly backlog: InboxStore["backlog"] = () => this.#reads.backlog();
 
   async takeOver(partition: number, token: string): Promise<void> {
     const { server, writer, clock } = this.#options;
@@ -213,7 +200,7 @@ export class RedisStore implements InboxStore {
       await this.#runs.judge(group, [...group.appends.keys()]),
       appends,
     );
-    this.#remember(group, answer);
+    this.#latest.remember(group, (seq) => answer.fenced.includes(partitionOfSeq(seq, this.#partitions)));
     for (let round = 0; appends.size < group.appends.length; round++) {
       if (round >= conflictsMax) throw new Error("another process writes for the same bot");
       const places = [...group.appends.keys()].filter((place) => !appends.has(place));
@@ -226,6 +213,20 @@ export class RedisStore implements InboxStore {
       settledBelow: answer.settledBelow,
       fenced: answer.fenced,
     };
+  }
+
+  async #look(): Promise<Look> {
+    const look = await this.#reads.look();
+    this.#checkName(look.name);
+    return look;
+  }
+
+  /** Where Redis was emptied, or another one took its place, numbers begin anew: nothing that is known here holds. */
+  #checkName(name: number): void {
+    if (this.#name === undefined || this.#name === name) return;
+    const reason = new Error("Redis does not hold the inbox any more that it held");
+    this.#broken.resolve(reason);
+    throw reason;
   }
 
   async #findLetter(write: LetterWrite): Promise<LetterChange> {
@@ -270,38 +271,25 @@ export class RedisStore implements InboxStore {
         `the inbox in Redis has format ${detail}, written by a newer botfleet; this one knows up to ${format}: run the newer one, or use another database`,
       );
     }
+    this.#checkName(Number(name));
     this.#partitions = Number(detail);
     this.#name = Number(name);
     this.#runs.forgetAll();
     // By what this process has seen: another one may have been the first to meet the other run, or this one was cut off before it had written again.
     const isOther = this.#serverRun !== undefined && serverRun !== this.#serverRun;
     await onPrepared(isOther);
-    if (isOther) await this.#rewrite(run);
+    if (isOther) {
+      this.#arrivals.distrust();
+      await this.#rewrite(run);
+    }
     this.#serverRun = serverRun;
     this.#arrivals.doubt();
   }
 
-  /** What was settled lately, once more: the server may have lost it, and an entry that came back would be handled again. */
   async #rewrite(run: RunScript): Promise<void> {
-    for (const alike of Map.groupBy(this.#written, ({ tokens }) => JSON.stringify(tokens)).values()) {
-      const parts: GroupParts = {
-        tokens: alike[0]?.tokens ?? [],
-        marks: [],
-        done: alike.flatMap(({ done }) => done),
-        deaths: alike.flatMap(({ deaths }) => deaths),
-      };
+    for (const parts of this.#latest.groups()) {
       const head = [this.#options.writer, ++this.#number, this.#options.clock.now(), this.#partitions, this.#channel];
       await run(scripts.commit, [base], [...head, ...argumentsOf(parts, [], [], this.#partitions)]);
     }
-  }
-
-  #remember({ tokens, done, deaths }: Group, { fenced }: CommitAnswer): void {
-    const atMs = this.#options.clock.monotonic();
-    const isKept = (seq: Seq): boolean => !fenced.includes(partitionOfSeq(seq, this.#partitions));
-    const oldest = this.#written.findIndex((written) => atMs - written.atMs <= this.#options.limits.rewriteMs);
-    this.#written.splice(0, oldest === -1 ? this.#written.length : oldest);
-    if (done.length + deaths.length === 0) return;
-    const kept = { done: done.filter(isKept), deaths: deaths.filter(({ seq }) => isKept(seq)) };
-    this.#written.push({ atMs, tokens, marks: [], ...kept });
   }
 }

@@ -27,6 +27,7 @@ export async function connectWorker(options: OpenOptions): Promise<SqliteWorker>
     commit: (group) => ask("commit", group),
     unsettled: (after, max) => ask("unsettled", after, max),
     bodies: (seqs) => ask("bodies", seqs),
+    stillUnsettled: (seqs) => ask("stillUnsettled", seqs),
     letters: (filter) => ask("letters", filter),
     letterCounts: () => ask("letterCounts"),
     backlog: () => ask("backlog"),

@@ -47,6 +47,7 @@ export function prepare(db: Database) {
       `SELECT e.update_id updateId, e.received_at receivedAt, e.body, m.sends
        FROM entries e LEFT JOIN marks m USING (seq) WHERE e.seq = ?`,
     ),
+    isStored: db.query<unknown, [number]>("SELECT 1 FROM entries WHERE seq = ?"),
     backlog: db.query<unknown, []>("SELECT bot, count(*) FROM entries GROUP BY bot"),
     runs: db.query<{ runs: string }, [number]>("SELECT runs FROM runs WHERE bot = ?"),
     saveRuns: db.query<unknown, [number, string]>("INSERT OR REPLACE INTO runs VALUES (?, ?)"),

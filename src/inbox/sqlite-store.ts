@@ -107,6 +107,10 @@ export class SqliteStore implements SyncStore {
     });
   }
 
+  stillUnsettled(seqs: readonly Seq[]): readonly Seq[] {
+    return seqs.filter((seq) => this.#sql.isStored.get(seq) !== null);
+  }
+
   letters({ bot, after = 0, max }: Parameters<SyncStore["letters"]>[0]): readonly StoredLetter[] {
     return (bot === undefined ? this.#sql.letters.all(after, max) : this.#sql.lettersOf.all(bot, after, max)).map(
       letterOf,

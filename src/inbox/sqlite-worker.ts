@@ -48,6 +48,8 @@ function answer(request: Request): unknown {
       return store.unsettled(request.given[0], request.given[1]);
     case "bodies":
       return store.bodies(...request.given);
+    case "stillUnsettled":
+      return store.stillUnsettled(...request.given);
     case "letters":
       return store.letters(...request.given);
     case "letterCounts":

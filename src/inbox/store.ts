@@ -163,6 +163,8 @@ export interface SyncStore {
   unsettled(after: Seq, max: number, partition: number): Chunk;
   /** Settled ones are left out. */
   bodies(seqs: readonly Seq[]): readonly StoredBody[];
+  /** Those that are not settled. */
+  stillUnsettled(seqs: readonly Seq[]): readonly Seq[];
   letters(filter: LetterFilter): readonly StoredLetter[];
   letterCounts(): ReadonlyMap<BotId, number>;
   backlog(): ReadonlyMap<BotId, number>;
@@ -193,6 +195,8 @@ export type InboxStore = {
 export interface StoreEvents {
   /** Entries up to `seq` were stored by somebody else; undefined: there may be some. */
   readonly onArrived: (partition: number, seq: Seq | undefined) => void;
+  /** Every entry of the partition below is settled, whoever settled it, and stays so. */
+  readonly onSettledBelow: (partition: number, seq: Seq) => void;
   /** The store was looked at: with an error, or without. */
   readonly onLooked: (error: unknown) => void;
 }

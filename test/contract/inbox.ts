@@ -575,6 +575,31 @@ export function inboxContract(
       expect(await idsOf(second, await take(second, 2))).toEqual([1, 2]);
     });
 
+    promise(
+      "tells below which everything is settled, and what is not settled, also of a partition that was closed",
+      async (inbox, harness) => {
+        const partition = await open(inbox);
+        await inbox.append(botClaim(), messages(1, 3));
+        const seqs = (await take(partition, 3)).map(({ seq }) => seq);
+        const [first = toSeq(0), second = toSeq(0), third = toSeq(0)] = seqs;
+        expect(await inbox.unsettled(seqs)).toEqual(new Set(seqs));
+        await Promise.all([partition.settle(first, done), partition.settle(third, death)]);
+        expect(inbox.settledBelow(0)).toBe(second);
+        expect(await inbox.unsettled(seqs)).toEqual(new Set([second]));
+        await partition.close();
+        expect(inbox.settledBelow(0)).toBe(second);
+        await harness.crash();
+        const again = await harness.start();
+        expect(again.settledBelow(0)).toBeLessThanOrEqual(second);
+        expect(await again.unsettled(seqs)).toEqual(new Set([second]));
+        const reopened = await open(again);
+        await take(reopened, 1);
+        expect(again.settledBelow(0)).toBe(second);
+        await reopened.close();
+        expect(again.settledBelow(0)).toBe(second);
+      },
+    );
+
     promise("stopping writes what is pending and ends `next`", async (inbox, harness) => {
       const partition = await open(inbox);
       await inbox.append(botClaim(), messages(1, 2));

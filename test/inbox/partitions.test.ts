@@ -151,6 +151,21 @@ describe("a partition that is closed", () => {
   });
 });
 
+describe("a partition of another instance", () => {
+  test("is known as far as it was found settled, and never less", async () => {
+    let events: StoreEvents | undefined;
+    const [one] = twoOver(() => ({ watch: (given) => void (events ??= given) }));
+    expect(one.settledBelow(2)).toBe(toSeq(0));
+    events?.onSettledBelow(2, toSeq(14));
+    events?.onSettledBelow(2, toSeq(10));
+    expect(one.settledBelow(2)).toBe(toSeq(14));
+    // Taken over: what it finds itself comes on top.
+    const partition = await one.open(claimOf(2));
+    expect(partition.settledBelow()).toBe(toSeq(14));
+    expect(one.settledBelow(1)).toBe(toSeq(0));
+  });
+});
+
 describe("a store that knows another claim", () => {
   test("fences the writes of one partition, and lets those of others through", async () => {
     const [one] = twoOver((store) => ({

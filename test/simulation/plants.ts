@@ -68,6 +68,8 @@ function forward(inbox: Inbox): Inbox {
     append: (claim, updates) => inbox.append(claim, updates),
     open: (claim) => inbox.open(claim),
     partitions: inbox.partitions,
+    settledBelow: (partition) => inbox.settledBelow(partition),
+    unsettled: (seqs) => inbox.unsettled(seqs),
     deadLetters: inbox.deadLetters,
     backlog: () => inbox.backlog(),
     state: () => inbox.state(),
