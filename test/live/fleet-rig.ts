@@ -1,0 +1,130 @@
+/** Fleets of botfleet processes over one Redis, under load, and what their load balancer is told meanwhile. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import type { Verdict } from "../../src/ops/health.ts";
+import type { Status } from "../../src/ops/status.ts";
+import { createRig, type Rig, until } from "../chaos/rig.ts";
+import type { BotfleetProcess } from "../support/botfleet-process.ts";
+
+export interface FleetRig extends Rig {
+  /** Those that were begun, in that order. */
+  readonly instances: readonly BotfleetProcess[];
+  /** One more instance, on a folder of its own. */
+  begin(env?: Readonly<Record<string, string>>): BotfleetProcess;
+  /** Every instance is ready and has its even share, as each of them sees it. */
+  shared(maxMs?: number): Promise<void>;
+  /** Nothing waits, neither at Telegram nor in any instance. */
+  idle(maxMs?: number): Promise<void>;
+}
+
+export interface FleetRigOptions {
+  readonly redisUrl: string;
+  readonly bots: number;
+  /** A file of chaos/fixtures. */
+  readonly module: string;
+}
+
+export async function createFleetRig({ redisUrl, bots, module }: FleetRigOptions): Promise<FleetRig> {
+  const rig = await createRig({ bots });
+  const instances: BotfleetProcess[] = [];
+  return {
+    ...rig,
+    instances,
+    begin(env) {
+      const dataDir = join(rig.dataDir, String(instances.length));
+      mkdirSync(dataDir);
+      const instance = rig.spawn(module, { dataDir, env: { REDIS_URL: redisUrl, ...env } });
+      instances.push(instance);
+      return instance;
+    },
+    async shared(maxMs = 30_000) {
+      await until("even shares", async () => (await Promise.all(instances.map(isEven))).every(Boolean), maxMs);
+    },
+    async idle(maxMs = 60_000) {
+      const queued = (): boolean => [...rig.simulator.api.bots.values()].some(({ queue }) => queue.size > 0);
+      const isDone = async (instance: BotfleetProcess): Promise<boolean> => isSettled(await instance.status());
+      const isIdle = async (): Promise<boolean> =>
+        !queued() && (await Promise.all(instances.map(isDone))).every(Boolean);
+      await until("every update settled", isIdle, maxMs);
+    },
+  };
+}
+
+function isSettled({ state, pipeline, bots }: Status): boolean {
+  return state !== "starting" && pipeline.inWork === 0 && bots.every(({ backlog }) => backlog === 0);
+}
+
+async function isEven(instance: BotfleetProcess): Promise<boolean> {
+  const status = await instance.status();
+  const { state, fleet } = status;
+  if (state !== "running" || fleet === undefined) return false;
+  const here = fleet.instances.filter((each) => each.state === "running");
+  const isShared = (of: "bots" | "partitions"): boolean =>
+    Math.max(...here.map((each) => each[of])) - Math.min(...here.map((each) => each[of])) <= 1;
+  const owners = new Set(here.map(({ id }) => id));
+  const areOwned = ownersIn(status).every(({ owner = "" }) => owners.has(owner));
+  return areOwned && here.every(({ ready }) => ready) && isShared("bots") && isShared("partitions");
+}
+
+export interface Owned {
+  readonly owner?: string;
+  readonly epoch?: number;
+}
+
+/** Who has each partition and each bot, in an order that stays the same. */
+export function ownersIn({ bots, fleet }: Status): readonly Owned[] {
+  const partitions: readonly Owned[] = fleet?.partitions ?? [];
+  return partitions.concat(bots).map(({ owner = "", epoch = 0 }) => ({ owner, epoch }));
+}
+
+/** What `/ready` answered from some time on. */
+export interface Watched {
+  /** Changes of the answer, in their order. */
+  readonly answers: readonly { readonly atMs: number; readonly status: number; readonly codes: readonly string[] }[];
+  /** Longest time that it took to answer, ms. */
+  readonly slowestMs: number;
+  stop(): Promise<void>;
+}
+
+/** How often `/ready` is asked, ms. */
+const askEveryMs = 50;
+
+/** Times are those of `performance.now()`. */
+export function watchReady(instance: BotfleetProcess): Watched {
+  const answers: Watched["answers"][number][] = [];
+  const over = new AbortController();
+  let slowestMs = 0;
+  const ask = async (): Promise<void> => {
+    const askedAtMs = performance.now();
+    const { status, text } = await instance.page("/ready");
+    const atMs = performance.now();
+    slowestMs = Math.max(slowestMs, atMs - askedAtMs);
+    const codes = (JSON.parse(text) as Verdict).reasons.map(({ code }) => code);
+    const last = answers.at(-1);
+    if (last?.status === status && last.codes.join() === codes.join()) return;
+    answers.push({ atMs, status, codes });
+  };
+  const asking = (async () => {
+    while (!over.signal.aborted) {
+      await ask();
+      await Bun.sleep(askEveryMs);
+    }
+  })();
+  return {
+    answers,
+    get slowestMs() {
+      return slowestMs;
+    },
+    async stop() {
+      over.abort();
+      await asking;
+    },
+  };
+}
+
+/** The value of a counter or gauge; 0 where the series is not there. */
+export async function metricOf(instance: BotfleetProcess, series: string): Promise<number> {
+  const { text } = await instance.page("/metrics");
+  const line = text.split("\n").find((each) => each.startsWith(`${series} `));
+  return Number(line?.slice(series.length + 1) ?? 0);
+}
