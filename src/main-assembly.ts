@@ -258,7 +258,8 @@ class Assembly implements Botfleet {
 
   /** By partition, as the inbox last looked. */
   private backlogs(): readonly (number | undefined)[] {
-    return Array.from({ length: this.inbox?.partitions ?? 0 }, () => undefined);
+    const { inbox } = this;
+    return inbox?.lastBacklog()?.partitions ?? Array.from({ length: inbox?.partitions ?? 0 }, () => undefined);
   }
 
   private status(): Status {

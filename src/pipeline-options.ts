@@ -77,7 +77,7 @@ export interface PartitionWork {
 }
 
 export interface PipelineOptions {
-  readonly inbox: Pick<Inbox, "state" | "onState">;
+  readonly inbox: Pick<Inbox, "lastBacklog" | "state" | "onState">;
   /** Every bot that is configured. */
   readonly bots: ReadonlySet<BotId>;
   readonly scope: AttemptScope;

@@ -116,7 +116,10 @@ export class Pipeline {
     const { backlogMaxUpdates, backlogTotalMaxUpdates } = this.options.limits;
     const line = this.lanes.line(bot);
     return this.rooms.room(() => {
-      if (this.isStopping || this.options.inbox.state() === "full" || line.backlog >= backlogMaxUpdates) return false;
+      const { inbox } = this.options;
+      // What is polled here may be handled elsewhere.
+      const backlog = Math.max(line.backlog, inbox.lastBacklog()?.bots.get(bot) ?? 0);
+      if (this.isStopping || inbox.state() === "full" || backlog >= backlogMaxUpdates) return false;
       return this.lanes.backlog < backlogTotalMaxUpdates || line.backlog < backlogTotalMaxUpdates / this.lanes.bots;
     });
   }

@@ -137,6 +137,19 @@ test("a bot has room until it holds backlogMaxUpdates, and again when some are s
   expect([went, room.ready()]).toEqual([true, true]);
 });
 
+test("what other instances handle counts as well: a bot that is polled here has no room while the fleet holds too much of it", async () => {
+  const { pipeline, inbox, clock } = rig({ backlogMaxUpdates: 3 }, 2);
+  const room = pipeline.room(bot);
+  inbox.bots = new Map([[bot, 3]]);
+  expect([room.ready(), pipeline.room(toBotId(2)).ready()]).toEqual([false, true]);
+  let went = false;
+  void room.wait(new AbortController().signal).then(() => (went = true));
+  inbox.bots = new Map([[bot, 2]]);
+  inbox.set("ok");
+  await clock.advance(1_000);
+  expect([went, room.ready()]).toEqual([true, true]);
+});
+
 test("a bot has no room while the disk reserve is touched", async () => {
   const { pipeline, inbox, clock } = rig();
   const room = pipeline.room(bot);

@@ -8,7 +8,7 @@ import { DiskWatch, type DiskLimits } from "./disk-watch.ts";
 import { encode, letterOf } from "./encoding.ts";
 import { GroupCommit, type GroupLimits } from "./group-commit.ts";
 import type { HandOverLimits } from "./hand-over.ts";
-import type { Appended, DeadLetters, Inbox, InboxState } from "./inbox.ts";
+import type { Appended, Backlog, DeadLetters, Inbox, InboxState } from "./inbox.ts";
 import { FrontPartition } from "./partition.ts";
 import type { InboxStore, LetterResult, LetterWrite } from "./store.ts";
 
@@ -45,6 +45,7 @@ class Front implements Inbox {
   readonly #settledBelow: Seq[];
   #state: InboxState = "ok";
   #isReadFailing = false;
+  #lastBacklog: Backlog | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(options: FrontOptions) {
@@ -82,6 +83,10 @@ class Front implements Inbox {
         else handOver?.arrived(seq);
       },
       onSettledBelow: (partition, seq) => this.#noteSettledBelow(partition, seq),
+      onBacklog: (backlog) => {
+        this.#lastBacklog = backlog;
+        this.#tell();
+      },
       onLooked: (error) => this.#noteRead(error),
     });
     this.deadLetters = {
@@ -146,6 +151,10 @@ class Front implements Inbox {
     return this.#state;
   }
 
+  lastBacklog(): Backlog | undefined {
+    return this.#lastBacklog;
+  }
+
   onState(changed: (state: InboxState) => void): () => void {
     this.#listeners.add(changed);
     return () => void this.#listeners.delete(changed);
@@ -208,6 +217,10 @@ class Front implements Inbox {
     if (state === this.#state) return;
     if (this.#state === "failing") this.#options.log?.info("the inbox can be written again");
     this.#state = state;
-    for (const changed of this.#listeners) changed(state);
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const changed of this.#listeners) changed(this.#state);
   }
 }

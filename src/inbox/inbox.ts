@@ -122,6 +122,13 @@ export interface DeadLetters {
  */
 export type InboxState = "ok" | "failing" | "full";
 
+/** Unsettled entries of everybody who writes to the store. */
+export interface Backlog {
+  /** By partition. */
+  readonly partitions: readonly number[];
+  readonly bots: ReadonlyMap<BotId, number>;
+}
+
 export interface Inbox {
   /**
    * Stores a batch of one bot's updates. Resolves when every one of them is durable; updates already known are ignored.
@@ -144,7 +151,9 @@ export interface Inbox {
   /** Unsettled entries per bot, as stored. */
   backlog(): Promise<ReadonlyMap<BotId, number>>;
   state(): InboxState;
-  /** Calls `changed` whenever `state()` may answer differently. Returns how to stop listening. */
+  /** As last looked up, a moment ago, where other processes write to the store as well; else undefined: what is unsettled is handled here. */
+  lastBacklog(): Backlog | undefined;
+  /** Calls `changed` whenever `state()` or `lastBacklog()` may answer differently. Returns how to stop listening. */
   onState(changed: (state: InboxState) => void): () => void;
   /**
    * Writes what is pending, records a clean end and closes. `next` of every partition then resolves with nothing. What cannot be

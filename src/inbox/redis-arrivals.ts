@@ -86,6 +86,7 @@ export class RedisArrivals {
         this.#events?.onArrived(partition, look.partitions[partition]?.last ?? toSeq(0));
       }
       this.#believe({ atMs, look });
+      this.#events?.onBacklog({ partitions: look.partitions.map(({ backlog }) => backlog), bots: look.bots });
       this.#events?.onLooked(undefined);
     } catch (error) {
       this.#events?.onLooked(error);

@@ -14,8 +14,10 @@ export type Texts = readonly (string | null)[];
 export interface Look {
   /** Of the inbox that stands there. */
   readonly name: number;
-  /** By partition: the last seq that was given out, and below which every entry is settled. */
-  readonly partitions: readonly { readonly last: Seq; readonly settledBelow: Seq }[];
+  /** By partition: the last seq that was given out, below which every entry is settled, and how many are not. */
+  readonly partitions: readonly { readonly last: Seq; readonly settledBelow: Seq; readonly backlog: number }[];
+  /** Unsettled entries. */
+  readonly bots: ReadonlyMap<BotId, number>;
 }
 
 export class RedisReads {
@@ -90,13 +92,14 @@ export class RedisReads {
   }
 
   async look(): Promise<Look> {
-    const answer = (await this.#server.run(scripts.look, [base], [this.#count()])) as readonly string[];
-    const [name = "", ...seqs] = answer;
-    const partitions = Array.from({ length: seqs.length / 2 }, (_, at) => ({
-      last: toSeq(Number(seqs[2 * at])),
-      settledBelow: toSeq(Number(seqs[2 * at + 1])),
+    const answer = await this.#server.run(scripts.look, [base], [this.#count()]);
+    const [[name = "", ...found], bots] = answer as readonly [readonly string[], Pairs];
+    const partitions = Array.from({ length: found.length / 3 }, (_, at) => ({
+      last: toSeq(Number(found[3 * at])),
+      settledBelow: toSeq(Number(found[3 * at + 1])),
+      backlog: Number(found[3 * at + 2]),
     }));
-    return { name: Number(name), partitions };
+    return { name: Number(name), partitions, bots: countsOf(bots) };
   }
 
   async runs(bots: readonly BotId[]): Promise<Texts> {
@@ -132,6 +135,10 @@ export class RedisReads {
 
   async #counts(name: string): Promise<ReadonlyMap<BotId, number>> {
     const [pairs] = (await this.#server.send([["HGETALL", base + name]])) as readonly [Pairs];
-    return new Map([...pairsOf(pairs)].map(([bot, count]) => [toBotId(Number(bot)), Number(count)]));
+    return countsOf(pairs);
   }
+}
+
+function countsOf(pairs: Pairs): ReadonlyMap<BotId, number> {
+  return new Map([...pairsOf(pairs)].map(([bot, count]) => [toBotId(Number(bot)), Number(count)]));
 }

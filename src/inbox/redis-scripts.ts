@@ -120,8 +120,9 @@ for k = 0, partitions - 1 do
   local oldest = redis.call('XRANGE', key('e' .. k), '-', '+', 'COUNT', 1)[1]
   answer[#answer + 1] = last
   answer[#answer + 1] = oldest and string.sub(oldest[1], 1, -3) or text(last + partitions)
+  answer[#answer + 1] = text(redis.call('XLEN', key('e' .. k)))
 end
-return answer
+return {answer, redis.call('HGETALL', key('backlog'))}
 `;
 
 const script = (lua: string): Script => ({ lua, sha: createHash("sha1").update(lua).digest("hex") });

@@ -18,7 +18,7 @@
  *     wall clock jumps     backward                              runs are remembered longer; order never depends on the clock
  */
 import type { BotId, LaneKey, Seq } from "../ids.ts";
-import type { Suspicion } from "./inbox.ts";
+import type { Backlog, Suspicion } from "./inbox.ts";
 
 /** Everything that one transaction writes. Applied in the order of the fields; structured-cloneable. */
 export interface Group {
@@ -197,6 +197,8 @@ export interface StoreEvents {
   readonly onArrived: (partition: number, seq: Seq | undefined) => void;
   /** Every entry of the partition below is settled, whoever settled it, and stays so. */
   readonly onSettledBelow: (partition: number, seq: Seq) => void;
+  /** What is unsettled, whoever has it. */
+  readonly onBacklog: (backlog: Backlog) => void;
   /** The store was looked at: with an error, or without. */
   readonly onLooked: (error: unknown) => void;
 }

@@ -17,12 +17,14 @@ function createRig() {
     lossMaxMs,
     async look() {
       if (state.isDown) throw new Error("down");
-      return { name: 1, partitions: [{ last: toSeq(0), settledBelow: toSeq(state.settledBelow) }] };
+      const partition = { last: toSeq(0), settledBelow: toSeq(state.settledBelow), backlog: 0 };
+      return { name: 1, partitions: [partition], bots: new Map() };
     },
   });
   arrivals.watch({
     onArrived: () => {},
     onSettledBelow: (_partition, seq) => void told.push(seq),
+    onBacklog: () => {},
     onLooked: () => {},
   });
   return { clock, state, told, arrivals };

@@ -72,4 +72,13 @@ describeLive("an inbox in Redis with several owners", [own(redisServer)], () => 
     expect(reasons).toEqual(["Error: Redis does not hold the inbox any more that it held"]);
     expect(await codeOf(inbox.append(botClaim(), [message(2)]))).toBe("inbox_refused");
   });
+
+  test("knows what waits in the whole fleet, by partition and by bot, a moment later", async () => {
+    const { one, right } = await twoOver(opened(await LiveRedis.start(always)));
+    const [left = 0, chat = 0] = chats;
+    await one.append(botClaim(), [message(1, left), message(2, chat), message(3, chat)]);
+    await until(() => Bun.deepEquals(one.lastBacklog(), { partitions: [1, 2], bots: new Map([[bot, 3]]) }));
+    for (const { seq } of await take(right, 2)) await right.settle(seq, done);
+    await until(() => Bun.deepEquals(one.lastBacklog(), { partitions: [1, 0], bots: new Map([[bot, 1]]) }));
+  });
 });

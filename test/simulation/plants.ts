@@ -72,6 +72,7 @@ function forward(inbox: Inbox): Inbox {
     unsettled: (seqs) => inbox.unsettled(seqs),
     deadLetters: inbox.deadLetters,
     backlog: () => inbox.backlog(),
+    lastBacklog: () => inbox.lastBacklog(),
     state: () => inbox.state(),
     onState: (changed) => inbox.onState(changed),
     stop: () => inbox.stop(),

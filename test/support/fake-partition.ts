@@ -154,12 +154,18 @@ export class FakePartition implements Partition {
   }
 }
 
-export class FakeInboxState implements Pick<Inbox, "state" | "onState"> {
+export class FakeInboxState implements Pick<Inbox, "lastBacklog" | "state" | "onState"> {
+  /** Of the whole fleet. */
+  bots: ReadonlyMap<BotId, number> | undefined;
   private now: InboxState = "ok";
   private readonly listeners = new Set<(state: InboxState) => void>();
 
   state(): InboxState {
     return this.now;
+  }
+
+  lastBacklog(): ReturnType<Inbox["lastBacklog"]> {
+    return this.bots === undefined ? undefined : { partitions: [], bots: this.bots };
   }
 
   onState(changed: (state: InboxState) => void): () => void {
