@@ -1,11 +1,12 @@
 /** The shipped configurations of Redis, started: what they set, and whether an inbox may be kept there. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
-import { codeOf } from "../contract/inbox.ts";
+import { botClaim, codeOf, message } from "../contract/inbox.ts";
 import { describeLive } from "./live.ts";
 import { own, redisServer } from "./programs.ts";
 import { openRedisInbox } from "./redis-inbox-rig.ts";
 import { LiveRedis } from "./redis-server.ts";
+import { until } from "./until.ts";
 
 setDefaultTimeout(30_000);
 
@@ -52,5 +53,36 @@ describeLive("the shipped configurations of Redis", [own(redisServer)], () => {
       const { inbox } = openInbox(redis);
       expect(await codeOf(inbox)).toBe("settings_invalid");
       expect(await inbox.catch(String)).toContain("maxmemory-policy allkeys-lru");
+    }));
+
+  test("an unsettled update takes its JSON and under 130 bytes more", () =>
+    running("redis-inbox", async (redis) => {
+      const memory = async (): Promise<number> =>
+        Number(/^used_memory:(\d+)/m.exec(String(await redis.command("INFO", "memory")))?.[1]);
+      const inbox = await openInbox(redis).inbox;
+      try {
+        const updates = Array.from({ length: 20_000 }, (_, at) => message(at + 1, 1 + (at % 2_000), "x".repeat(250)));
+        const before = await memory();
+        for (let at = 0; at < updates.length; at += 100) await inbox.append(botClaim(), updates.slice(at, at + 100));
+        const json = updates.reduce((sum, update) => sum + JSON.stringify(update).length, 0);
+        const [whole, text] = [(await memory()) - before, json].map((bytes) => bytes / updates.length);
+        console.log(`  ${Math.round(whole ?? 0)} bytes for an update of ${Math.round(text ?? 0)}`);
+        expect((whole ?? 0) - (text ?? 0)).toBeWithin(40, 130);
+      } finally {
+        await inbox.stop();
+      }
+    }));
+
+  test("with `min-replicas-to-write 1` an append is refused while there is no replica, as after a network split", () =>
+    running("redis-inbox", async (redis) => {
+      const inbox = await openInbox(redis).inbox;
+      try {
+        await redis.command("CONFIG", "SET", "min-replicas-to-write", 1);
+        expect(await codeOf(inbox.append(botClaim(), [message(1)]))).toBe("inbox_refused");
+        await redis.command("CONFIG", "SET", "min-replicas-to-write", 0);
+        await until(async () => (await codeOf(inbox.append(botClaim(), [message(1)]))) === undefined);
+      } finally {
+        await inbox.stop();
+      }
     }));
 });
