@@ -233,6 +233,7 @@ async function updateAll(tier: Tier, store: CountedStore, ids: readonly UserId[]
     codes: createCodeTier({ store: store.store, clock: systemClock, limits: limits.users }),
     scope: createAttemptScope(),
     settled: { below: () => toSeq(0), unsettled: async () => new Set() },
+    isOwn: () => true,
     clock: systemClock,
     random: Math.random,
     limits: limits.users,

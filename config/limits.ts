@@ -249,11 +249,16 @@ export const limits = {
     pendingMax: 100_000,
     /**
      * Operations remembered with a user after which it is asked which of them may still come again. Low, because one update that is not settled for
-     * long (of a bot that is not configured any more, say) makes all users keep so many: about 110 B each, in memory as well.
+     * long (of a bot that is not configured any more, say) makes all users keep so many: about 130 B each, in memory as well.
      */
     appliedCheckAt: 8,
-    /** Operations remembered with a user that may come again; about 150 B each in the document. */
+    /** Operations remembered with a user that may come again; about 170 B each in the document. */
     appliedMax: 256,
+    /**
+     * Time after which an operation of another inbox's update counts as settled, ms, as that of a session does. Inboxes that never come back (a folder
+     * that was given up, a Redis that was emptied) would otherwise fill `appliedMax`.
+     */
+    othersMaxMs: 24 * 3_600_000,
     /** First and longest wait after another instance stored the user meanwhile, ms. */
     conflictFirstMs: 2,
     conflictCapMs: 200,

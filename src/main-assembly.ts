@@ -3,10 +3,8 @@ import { type AttemptScope, createAttemptScope } from "./attempts.ts";
 import type { BotModule } from "./bots/bot.ts";
 import type { Clock, Random } from "./clock.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
-import { Fault } from "./faults.ts";
-import { type BotId, toSeq } from "./ids.ts";
-import type { Inbox, Partition } from "./inbox/inbox.ts";
-import type { PartitionClaim } from "./leases/leases.ts";
+import type { BotId } from "./ids.ts";
+import type { Inbox } from "./inbox/inbox.ts";
 import type { Log } from "./log.ts";
 import { createFleetBots, type FleetBots } from "./main-bots.ts";
 import { openLeases, type OpenedLeases } from "./main-fleet.ts";
@@ -70,7 +68,6 @@ class Assembly implements Botfleet {
   private state: FleetState = "starting";
   private sidecar: Sidecar | undefined;
   private inbox: Inbox | undefined;
-  private opened: Partition | undefined;
   private pipeline: Pipeline | undefined;
   private fleet: Fleet | undefined;
   private connections: FleetBots | undefined;
@@ -145,7 +142,7 @@ class Assembly implements Botfleet {
       });
       const { modules } = this.options;
       const usesStorage = [...modules.values()].some(({ uses = [] }) => uses.length > 0);
-      if (usesStorage) this.users = await this.openUsers(nameOf(0), scope);
+      if (usesStorage) this.users = await this.openUsers({ inbox, nameOf }, scope);
       const onMalformed = (): void => void this.countLetters();
       const { metrics } = this;
       this.connections = createFleetBots({
@@ -162,11 +159,9 @@ class Assembly implements Botfleet {
         onMalformed,
       });
       const { bots } = this.connections;
-      const open = async (claim: PartitionClaim): Promise<Partition> => (this.opened = await inbox.open(claim));
-      const tracked = { append: inbox.append.bind(inbox), open };
       const fleet = createFleet({
         bots,
-        inbox: tracked,
+        inbox,
         pipeline,
         nameOf,
         leases: leases.leases,
@@ -197,20 +192,10 @@ class Assembly implements Botfleet {
     this.metrics.stop();
   }
 
-  private openUsers(partitionName: number, scope: AttemptScope): Promise<OpenedUsers> {
+  private openUsers(opened: OpenedInbox, scope: AttemptScope): Promise<OpenedUsers> {
     const { metrics } = this;
-    const unopened = new Fault("unavailable", "the inbox is not open yet");
-    return openUsers({
-      ...this.options,
-      metrics,
-      partition: {
-        settledBelow: () => this.opened?.settledBelow() ?? toSeq(0),
-        bodies: (seqs) => this.opened?.bodies(seqs) ?? Promise.reject(unopened),
-      },
-      partitionName,
-      scope,
-      onLost: (isLost) => this.storageOutage.set(isLost),
-    });
+    const onLost = (isLost: boolean): void => this.storageOutage.set(isLost);
+    return openUsers({ ...this.options, ...opened, metrics, scope, onLost });
   }
 
   private async openInbox(): Promise<OpenedInbox> {

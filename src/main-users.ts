@@ -5,7 +5,7 @@ import { createStorageTier } from "./cache/storage.ts";
 import type { Tier } from "./cache/tier.ts";
 import type { Clock, Random } from "./clock.ts";
 import { toSeq } from "./ids.ts";
-import type { Partition } from "./inbox/inbox.ts";
+import type { Inbox } from "./inbox/inbox.ts";
 import type { Log } from "./log.ts";
 import { openCache } from "./main-cache.ts";
 import { openStorage } from "./main-storage.ts";
@@ -22,9 +22,9 @@ import type { Settings } from "../config/settings.ts";
 export interface OpenUsersOptions {
   readonly settings: Settings;
   readonly limits: Limits;
-  readonly partition: Pick<Partition, "settledBelow" | "bodies">;
-  /** What attempts call it. */
-  readonly partitionName: number;
+  readonly inbox: Pick<Inbox, "partitions" | "settledBelow" | "unsettled">;
+  /** What attempts call a partition of it. */
+  readonly nameOf: (partition: number) => number;
   readonly scope: AttemptScope;
   readonly clock: Clock;
   readonly random: Random;
@@ -68,7 +68,7 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
     tier: cache.users,
     codes: createCodeTier({ store, clock, limits: limits.users }),
     scope,
-    settled: settledOf(options),
+    ...knowledgeOf(options),
     clock,
     random,
     limits: { ...limits.users, ...grouping },
@@ -101,8 +101,7 @@ function openSessions(options: OpenUsersOptions, store: SessionStore, tier: Tier
     store,
     tier,
     scope,
-    settled: settledOf(options),
-    isOwn: (number) => number === options.partitionName,
+    ...knowledgeOf(options),
     clock,
     random,
     limits: { ...limits.sessions, groupMaxSessions: batches.writes ? batches.writesMax : 1 },
@@ -111,10 +110,23 @@ function openSessions(options: OpenUsersOptions, store: SessionStore, tier: Tier
   });
 }
 
-/** Of another partition nothing is known here: all of its updates may come again. */
-function settledOf({ partition, partitionName }: Pick<OpenUsersOptions, "partition" | "partitionName">): Settled {
+/**
+ * What is known of the updates that stored data remembers, each by the name of its partition: all of this inbox, whichever instance has the partition.
+ * Of another inbox nothing is known here: all of its updates may come again.
+ */
+export function knowledgeOf({ inbox, nameOf }: Pick<OpenUsersOptions, "inbox" | "nameOf">): {
+  readonly settled: Settled;
+  readonly isOwn: (name: number) => boolean;
+} {
+  const numbers = new Map(Array.from({ length: inbox.partitions }, (_, number) => [nameOf(number), number]));
   return {
-    below: (number) => (number === partitionName ? partition.settledBelow() : toSeq(0)),
-    unsettled: async (number, seqs) => new Set(number === partitionName ? (await partition.bodies(seqs)).keys() : seqs),
+    settled: {
+      below(name) {
+        const number = numbers.get(name);
+        return number === undefined ? toSeq(0) : inbox.settledBelow(number);
+      },
+      unsettled: async (name, seqs) => (numbers.has(name) ? inbox.unsettled(seqs) : new Set(seqs)),
+    },
+    isOwn: (name) => numbers.has(name),
   };
 }

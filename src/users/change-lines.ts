@@ -16,6 +16,8 @@ export interface ChangeLimits {
   readonly appliedCheckAt: number;
   /** Applied operations of a user that may come again; beyond it further ones wait. */
   readonly appliedMax: number;
+  /** Time after which an operation of another inbox's update counts as settled, ms. */
+  readonly othersMaxMs: number;
   /** First and longest wait after a conflict, ms. */
   readonly conflictFirstMs: number;
   readonly conflictCapMs: number;

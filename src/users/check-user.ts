@@ -57,7 +57,15 @@ function userSchema() {
     bots: Type.Record(Type.String({ pattern: "^[0-9]{1,15}$" }), membership, { additionalProperties: false }),
     referral: Type.Object({ state: literal(["none", "owed", "paid"]), since: Type.Optional(time) }),
     daily: Type.Optional(Type.Object({ last: Type.Integer(), before: Type.Integer({ minimum: 0 }) })),
-    applied: Type.Array(Type.Object({ op: Type.String(), partition: count, seq: count, outcome: outcomeSchema(id) })),
+    applied: Type.Array(
+      Type.Object({
+        op: Type.String(),
+        partition: count,
+        seq: count,
+        at: Type.Optional(time),
+        outcome: outcomeSchema(id),
+      }),
+    ),
   });
 }
 

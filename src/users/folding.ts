@@ -69,11 +69,19 @@ function botOf(op: string): string {
   return op.slice(0, op.indexOf(":"));
 }
 
-/** Drops every applied operation whose update is settled, asking for each: `below` waits for the oldest update of a whole partition. */
-export async function withoutSettled(user: User, settled: Settled): Promise<User> {
+/**
+ * Drops every applied operation whose update is settled, asking for each: `below` waits for the oldest update of a whole partition. `isForgotten`: of an
+ * inbox that nobody here can ask, and so old that it counts as settled.
+ */
+export async function withoutSettled(
+  user: User,
+  settled: Settled,
+  isForgotten: (applied: Applied) => boolean,
+): Promise<User> {
+  const applied = user.applied.filter((one) => !isForgotten(one));
   const seqs = new Map<number, Seq[]>();
-  for (const { partition, seq } of user.applied) seqs.set(partition, [...(seqs.get(partition) ?? []), seq]);
+  for (const { partition, seq } of applied) seqs.set(partition, [...(seqs.get(partition) ?? []), seq]);
   const unsettled = new Map<number, ReadonlySet<Seq>>();
   for (const [partition, each] of seqs) unsettled.set(partition, await settled.unsettled(partition, each));
-  return { ...user, applied: user.applied.filter(({ partition, seq }) => unsettled.get(partition)?.has(seq) === true) };
+  return { ...user, applied: applied.filter(({ partition, seq }) => unsettled.get(partition)?.has(seq) === true) };
 }

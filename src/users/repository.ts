@@ -22,6 +22,8 @@ export interface RepositoryOptions {
   readonly codes: CodeTier;
   readonly scope: AttemptScope;
   readonly settled: Settled;
+  /** Whether the partition is of the inbox of this instance, whose updates `settled` knows. */
+  readonly isOwn: (partition: number) => boolean;
   readonly clock: Clock;
   readonly random: Random;
   readonly limits: ChangeLimits & RewardLimits & StandingLimits;
@@ -86,7 +88,7 @@ class StoredUsers implements Repository {
       async (call) => ({
         ok: true,
         result: await this.#perform(id, operation, attempt.receivedAt, {
-          mark: markOf(attempt, call, operation),
+          mark: markOf(attempt, call, operation, clock.now()),
           mayAct: () => attempt.mayAct(),
         }),
       }),
@@ -121,6 +123,6 @@ class StoredUsers implements Repository {
 /** Of no update. */
 const outside = { mark: undefined, mayAct: () => true };
 
-function markOf({ bot, updateId, partition, seq }: Attempt, call: number, { kind }: Operation) {
-  return { op: `${bot}:${updateId}:${call}:${kind}`, partition, seq };
+function markOf({ bot, updateId, partition, seq }: Attempt, call: number, { kind }: Operation, at: number) {
+  return { op: `${bot}:${updateId}:${call}:${kind}`, partition, seq, at };
 }

@@ -1,14 +1,18 @@
 /** What a group of lines comes to: the document of each, read through the tiers, with the operations that wait for it folded in. */
 import type { Settled } from "../attempts.ts";
 import type { Tier } from "../cache/tier.ts";
+import type { Clock } from "../clock.ts";
 import type { UserId } from "../ids.ts";
 import type { ChangeLimits, Line, Pending } from "./change-lines.ts";
 import { type Fold, fold, withoutSettled } from "./folding.ts";
-import type { User } from "./user.ts";
+import type { Applied, User } from "./user.ts";
 
 export interface RoundsOptions {
   readonly tier: Tier;
   readonly settled: Settled;
+  /** Whether the partition is of the inbox of this instance, whose updates can be asked for. */
+  readonly isOwn: (partition: number) => boolean;
+  readonly clock: Pick<Clock, "now">;
   readonly limits: ChangeLimits;
 }
 
@@ -71,7 +75,8 @@ export class Rounds {
   /** The round of a line for which storage or the inbox must be asked first. */
   async #askedRound(line: Line, found: User | undefined): Promise<Round> {
     const { settled, tier } = this.#options;
-    const before = found !== undefined && this.#isCrowded(found) ? await withoutSettled(found, settled) : found;
+    const before =
+      found !== undefined && this.#isCrowded(found) ? await withoutSettled(found, settled, this.#isForgotten) : found;
     const round = this.#round(line, before);
     return this.#mayExist(round) ? this.#round(line, (await tier.readFresh([line.id])).get(line.id)) : round;
   }
@@ -79,6 +84,11 @@ export class Rounds {
   #isCrowded(user: User | undefined): boolean {
     return user !== undefined && user.applied.length >= this.#options.limits.appliedCheckAt;
   }
+
+  readonly #isForgotten = ({ partition, at = 0 }: Applied): boolean => {
+    const { isOwn, clock, limits } = this.#options;
+    return !isOwn(partition) && clock.now() - at >= limits.othersMaxMs;
+  };
 
   /** Another instance may have registered the user since: that there is none is answered only as storage says. */
   #mayExist({ line, outcomes }: Round): boolean {

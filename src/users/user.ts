@@ -71,6 +71,8 @@ export interface Applied {
   readonly op: string;
   readonly partition: number;
   readonly seq: Seq;
+  /** When it took effect, wall-clock ms; absent: long ago. */
+  readonly at?: number;
   readonly outcome: Outcome;
 }
 

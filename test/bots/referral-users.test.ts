@@ -40,6 +40,7 @@ async function stored() {
         codes: createCodeTier({ store, clock, limits: held }),
         scope,
         settled,
+        isOwn: () => true,
         clock,
         random: () => 0.5,
         limits: limits.users,

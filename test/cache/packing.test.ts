@@ -14,12 +14,17 @@ const bots = fc.dictionary(
   fc.record({ state: fc.constantFrom("active" as const, "blocked" as const), since: time }),
 );
 const applied = fc.array(
-  fc.record({
-    op: text,
-    partition: fc.nat(16),
-    seq: fc.nat().map(toSeq),
-    outcome: fc.record({ kind: fc.constant("granted" as const), points: fc.nat(), owes: fc.boolean() }),
-  }),
+  fc
+    .tuple(
+      fc.record({
+        op: text,
+        partition: fc.nat(16),
+        seq: fc.nat().map(toSeq),
+        outcome: fc.record({ kind: fc.constant("granted" as const), points: fc.nat(), owes: fc.boolean() }),
+      }),
+      maybe("at", time),
+    )
+    .map(([one, at]) => Object.assign(one, at)),
   { maxLength: 3 },
 );
 const id = fc.integer({ min: 1, max: 2 ** 52 }).map(toUserId);

@@ -73,7 +73,13 @@ export function newUser(id: number, changes: Partial<User> = {}): User {
 }
 
 function mark(seq: number, outcome: User["applied"][number]["outcome"]): User["applied"][number] {
-  return { op: `${bot}:${seq}:0:${outcome.kind}`, partition: 0, seq: toSeq(seq), outcome };
+  return {
+    op: `${bot}:${seq}:0:${outcome.kind}`,
+    partition: 0,
+    seq: toSeq(seq),
+    ...(seq % 2 === 0 ? {} : { at }),
+    outcome,
+  };
 }
 
 let writers = 0;

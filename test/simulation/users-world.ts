@@ -287,6 +287,7 @@ class InstanceOfUsers {
       // Few enough that they meet.
       newCode: () => `code${Math.floor(scheduler.between(0, 20))}`,
       newWriter: () => `${this.partition}-${scheduler.steps}-${made++}`,
+      isOwn: (partition) => partition === this.partition,
       settled: {
         below: (partition) => toSeq(partition === this.partition ? (this.unsettled[0]?.seq ?? this.nextSeq) : 0),
         unsettled: (partition, seqs) =>

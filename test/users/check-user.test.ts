@@ -52,5 +52,7 @@ describe("a document read from a store", () => {
     expect(faultOn({ ...fullUser(7), bots }).message).not.toContain("hidden");
     const applied = [{ op: "1:2:0:daily", partition: 0, seq: 1, outcome: { kind: "hidden" } }];
     expect(faultOn({ ...fullUser(7), applied }).message).toContain("field applied ");
+    const early = [{ ...applied[0], at: "hidden", outcome: { kind: "already" } }];
+    expect(faultOn({ ...fullUser(7), applied: early }).message).toContain("field applied ");
   });
 });

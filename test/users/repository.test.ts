@@ -62,6 +62,22 @@ describe("an operation", () => {
     });
   });
 
+  test("of another inbox's update blocks its user until it is old, and no longer", async () => {
+    const rig = createUsersRig({ limits: { appliedCheckAt: 4, appliedMax: 8 } });
+    const { othersMaxMs } = limits.users;
+    const partitionsOf = () => rig.durable.users.get(toUserId(5))?.applied.map(({ partition }) => partition);
+    await rig.until(rig.inUpdate(1, 5, register()));
+    // An inbox that was lost again and again.
+    const setWallet = (life: number, receivedAt = rig.clock.now()) =>
+      rig.until(rig.inUpdate(1 + life, 5, { kind: "set_wallet", wallet: `w${life}` }, receivedAt, life));
+    // However old the update: it is a short time ago that it took effect.
+    for (let life = 1; life <= 7; life++) await setWallet(life, rig.clock.now() - othersMaxMs);
+    expect(await setWallet(8).catch(faultOf)).toMatchObject({ code: "unavailable" });
+    await rig.clock.advance(othersMaxMs);
+    expect(await setWallet(8)).toMatchObject({ kind: "wallet_set" });
+    expect(partitionsOf()).toEqual([0, 8]);
+  });
+
   test("that found nobody finds nobody again, though the next update of the chat has registered the user since", async () => {
     const rig = createUsersRig();
     const received = rig.clock.now();

@@ -95,6 +95,7 @@ export function createUsersRig(options: RigOptions = {}) {
     log: { debug: () => {}, error: (message) => void errors.push(message) },
     newCode: () => `code${++made}xxxx`,
     newWriter: () => `${++made}`,
+    isOwn: (partition) => partition === 0,
     settled: {
       below: () => toSeq(state.settledBelow),
       unsettled: async (_partition, seqs) => new Set(seqs.filter((seq) => state.unsettled.has(seq))),
@@ -102,10 +103,16 @@ export function createUsersRig(options: RigOptions = {}) {
   });
 
   /** Runs one operation as the handler of the update with this seq would. `remembered`: results of earlier attempts. */
-  function inUpdate(seq: number, user: number, operation: Operation, receivedAt = clock.now()): Promise<Outcome> {
+  function inUpdate(
+    seq: number,
+    user: number,
+    operation: Operation,
+    receivedAt = clock.now(),
+    partition = 0,
+  ): Promise<Outcome> {
     state.unsettled.add(toSeq(seq));
-    const change = scope.run(attemptOf(seq, receivedAt, answerers), () => repository.change(toUserId(user), operation));
-    return change;
+    const attempt = { ...attemptOf(seq, receivedAt, answerers), partition };
+    return scope.run(attempt, () => repository.change(toUserId(user), operation));
   }
 
   /** Moves time until `promise` has ended. */
