@@ -128,12 +128,12 @@ export class Link {
   }
 
   get owesAny(): boolean {
-    return !this.#debts.isEmpty;
+    return !this.#debts.isEmpty || this.#telling.isTelling;
   }
 
   /** The server may hold something old under this key. */
   owes(key: Key): boolean {
-    return this.#debts.has(key);
+    return this.#debts.has(key) || this.#telling.tells(key);
   }
 
   /** Undefined where the call failed, or the breaker is open. Never rejects. */

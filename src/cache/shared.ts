@@ -8,6 +8,7 @@
  * How this goes wrong, and what answers it:
  *
  *     a fill is older than what was written meanwhile      it has no lease any more (`server.ts`)
+ *     a write is on its way                                the document is not believed here until it has arrived
  *     a write does not arrive, or late                     the document is owed: not believed here, deleted there when that is possible
  *     this process dies owing, or before it has written    its beats end without a goodbye: the generation changes
  *     the server restarts, empty or with what it had once  the generation changes

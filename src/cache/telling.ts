@@ -4,7 +4,7 @@
  */
 import type { Debts } from "./debts.ts";
 import { afterAllThatIsReady } from "./grouping.ts";
-import type { Change } from "./server.ts";
+import type { Change, Key } from "./server.ts";
 
 export interface TellingOptions {
   /** Writes and publishes; rejects where that may not have been done. */
@@ -20,6 +20,8 @@ export class Telling {
   readonly #options: TellingOptions;
   #waiting: Change[] = [];
   readonly #writing = new Set<Promise<void>>();
+  /** How many changes of each are on their way. */
+  readonly #telling = new Map<Key, number>();
 
   constructor(options: TellingOptions) {
     this.#options = options;
@@ -29,8 +31,18 @@ export class Telling {
     if (changes.length === 0) return;
     const { isOff, debts } = this.#options;
     if (isOff()) return debts.owe(changes.map(({ key }) => key));
+    for (const { key } of changes) this.#telling.set(key, (this.#telling.get(key) ?? 0) + 1);
     if (this.#waiting.length === 0) this.#begin();
     this.#waiting.push(...changes);
+  }
+
+  get isTelling(): boolean {
+    return this.#telling.size > 0;
+  }
+
+  /** A change of it is on its way: what stands there may be older. */
+  tells(key: Key): boolean {
+    return this.#telling.has(key);
   }
 
   /** Resolves when what was told so far is there, or owed. */
@@ -59,10 +71,16 @@ export class Telling {
   async #writeSome(changes: readonly Change[]): Promise<void> {
     const { publish, isOff, debts } = this.#options;
     try {
-      if (!isOff()) return await publish(changes);
+      if (isOff()) debts.owe(changes.map(({ key }) => key));
+      else await publish(changes);
     } catch {
       // Counted where it failed.
+      debts.owe(changes.map(({ key }) => key));
     }
-    debts.owe(changes.map(({ key }) => key));
+    for (const { key } of changes) {
+      const others = (this.#telling.get(key) ?? 1) - 1;
+      if (others > 0) this.#telling.set(key, others);
+      else this.#telling.delete(key);
+    }
   }
 }

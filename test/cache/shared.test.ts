@@ -17,7 +17,7 @@ const check = createUserCheck();
 const limits = { beatMs: 1_000, silentMs: 3_000, failuresMax: 3, debtsMax: 5, groupMax: 100, sendersMax: 4 };
 const one = toUserId(1);
 
-/** One instance over a server that answers at once, unless `fails` says otherwise, and a storage that counts what it is asked. */
+/** One instance over a server that answers at once, unless `fails` and for writes `held` say otherwise, and a storage that counts what it is asked. */
 async function createRig() {
   const clock = new FakeClock();
   const model = new ModelCache({ ttlMs: 60_000, absentMs: 5_000, leaseMs: 10_000, lostMs: 10_000 }, () =>
@@ -27,7 +27,7 @@ async function createRig() {
   const storageReads: UserId[][] = [];
   const calls: string[] = [];
   const heard: [string, number][] = [];
-  const trouble = { fails: false, doubts: 0, states: [] as string[] };
+  const trouble = { fails: false, held: Promise.resolve(), doubts: 0, states: [] as string[] };
   let listener: CacheListener | undefined;
   model.onPublish = (text) => listener?.onMessage(text);
   const call =
@@ -41,7 +41,10 @@ async function createRig() {
     get: call("get", (ids) => model.get(ids)),
     lease: call("lease", (ids, token, isFresh) => model.lease(ids, token, isFresh)),
     fillIn: call("fill", (fills) => model.fillIn(fills)),
-    write: call("write", (changes, message) => model.write(changes, message)),
+    write: async (changes, message) => {
+      await trouble.held;
+      await call("write", () => model.write(changes, message))();
+    },
     beat: call("beat", (beat) => model.beat(beat)),
     leave: call("leave", (sender, message) => model.leave(sender, message)),
     listen(given) {
@@ -119,6 +122,24 @@ describe("the second tier", () => {
     tier.stored([userOf(1, 1)]);
     await settled();
     expect((await tier.read([one])).get(one)?.version).toBe(1);
+  });
+
+  test("does not answer what stood there before a write of its own that is still on its way", async () => {
+    const { tier, stored, trouble } = await createRig();
+    await tier.read([one]);
+    await settled();
+    const arrived = Promise.withResolvers<void>();
+    trouble.held = arrived.promise;
+    for (const version of [1, 2]) {
+      stored.set(one, userOf(1, version));
+      tier.stored([userOf(1, version)]);
+      await settled();
+      expect((await tier.read([one])).get(one)?.version).toBe(version);
+    }
+    arrived.resolve();
+    await settled();
+    stored.clear();
+    expect((await tier.read([one])).get(one)?.version).toBe(2);
   });
 
   test("takes what is damaged, of another format or of another user for nothing, and replaces it", async () => {
