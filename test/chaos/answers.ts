@@ -26,11 +26,19 @@ export interface Repetitions {
 export class Answers {
   /** Bot and text of the message → wall-clock ms of each answer. */
   readonly #times = new Map<string, number[]>();
+  readonly #bots: readonly number[] | undefined;
   /** Answers so far. */
   count = 0;
 
-  constructor(journal: Journal) {
+  /** `bots`: whose answers are counted; absent: of all. */
+  constructor(journal: Journal, bots?: readonly number[]) {
+    this.#bots = bots;
     journal.listen({ send: (entry) => this.#sent(entry) });
+  }
+
+  /** The bot's answers are counted. */
+  isOf(bot: number): boolean {
+    return this.#bots?.includes(bot) !== false;
   }
 
   of(bot: number, text: string): readonly number[] {
@@ -74,7 +82,7 @@ export class Answers {
   }
 
   #sent({ effect, bot, text, at }: SendEntry): void {
-    if (!effect) return;
+    if (!effect || !this.isOf(bot)) return;
     this.count++;
     const times = this.#times.get(keyOf(bot, text));
     if (times === undefined) this.#times.set(keyOf(bot, text), [at]);

@@ -6,17 +6,15 @@ import { expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { MongoClient } from "mongodb";
 import { startSimulator } from "../../src/simulator/server.ts";
-import { dailyPoints, referralPoints } from "../../src/users/operations.ts";
-import { createMongodbUserStore } from "../../src/storage/mongodb.ts";
 import { describeLive } from "../live/live.ts";
 import type { MongodbServer } from "../live/mongodb-process.ts";
 import { startMongodbServer } from "../live/mongodb-server.ts";
-import { mongodbOptions } from "../live/mongodb-rig.ts";
 import { mongodbServer, own } from "../live/programs.ts";
 import { type BotfleetProcess, spawnBotfleet } from "../support/botfleet-process.ts";
 import { readInboxFile } from "../support/inbox-file.ts";
+import { Crowd } from "./crowd.ts";
+import { storedUsers, sweep } from "./mongodb-users.ts";
 import { until } from "./rig.ts";
 
 const kills = 25;
@@ -27,24 +25,16 @@ const burst = 8;
 const burstEveryMs = 20;
 const roundMaxMs = 500;
 
-interface Person {
-  readonly id: number;
-  readonly referrer: number | undefined;
-  hasStarted: boolean;
-  hasCollected: boolean;
-}
-
 describeLive("users in MongoDB", [own(mongodbServer)], () => {
   test(
     `points and referrals are exact after ${kills} kill -9 of two instances and ${serverKills} of the server under load`,
     async () => {
       await using server = await startMongodbServer();
       await using fleet = await createFleet(server);
-      const crowd = crowdOf();
-      const codes = await fleet.inviteLinks();
-      const act = (): void => {
-        for (let n = 0; n < burst; n++) fleet.act(crowd[Math.floor(Math.random() * crowd.length)], codes);
-      };
+      const { api, botIds } = fleet.simulator;
+      const crowd = new Crowd({ api, bots: botIds, referrers, people });
+      await crowd.begin();
+      const act = (): void => crowd.act(burst);
       let ofServer = 0;
       for (let kill = 0; kill < kills; kill++) {
         await fleet.load(act, Math.random() * roundMaxMs);
@@ -69,73 +59,19 @@ describeLive("users in MongoDB", [own(mongodbServer)], () => {
       // What was owed while the server was down would be swept after a minute.
       const swept = await sweep(server);
       const users = await storedUsers(server);
-      const wrong = crowd.flatMap((person) => {
-        const brought = crowd.filter((other) => other.referrer === person.id);
-        if ([person, ...brought].some(({ id }) => uncertain.has(id))) return [];
-        const [is, should] = [users.get(person.id), modelOf(person, brought)];
-        return Bun.deepEquals(is, should) ? [] : [{ id: person.id, is, should }];
-      });
-      expect(wrong).toEqual([]);
-      const started = crowd.filter(({ hasStarted }) => hasStarted).length;
-      expect(started).toBeGreaterThan(people / 4);
-      const points = [...users.values()].reduce((sum, user) => sum + (user?.points ?? 0), 0);
-      console.log(`  ${started} registered, ${points} points, ${swept} rewards left to the sweep`);
+      expect(crowd.wrong(users, uncertain)).toEqual([]);
+      expect(crowd.started).toBeGreaterThan(people / 4);
+      const points = [...users.values()].reduce((sum, user) => sum + user.points, 0);
+      console.log(`  ${crowd.started} registered, ${points} points, ${swept} rewards left to the sweep`);
     },
     3 * 60_000,
   );
 });
 
-function crowdOf(): Person[] {
-  const first = Array.from({ length: referrers }, (_, at) => newPerson(1 + at, undefined, true));
-  const others = Array.from({ length: people }, (_, at) =>
-    newPerson(1_000 + at, Math.random() < 0.8 ? 1 + Math.floor(Math.random() * referrers) : undefined, false),
-  );
-  return [...first, ...others];
-}
-
-function newPerson(id: number, referrer: number | undefined, hasStarted: boolean): Person {
-  return { id, referrer, hasStarted, hasCollected: false };
-}
-
-function modelOf({ referrer, hasStarted, hasCollected }: Person, brought: readonly Person[]) {
-  if (!hasStarted) return undefined;
-  const paid = brought.filter((other) => other.hasCollected).length;
-  const points = (hasCollected ? dailyPoints : 0) + paid * referralPoints;
-  return { points, referralCount: paid, referredBy: referrer };
-}
-
-async function sweep({ url }: MongodbServer): Promise<number> {
-  const store = await createMongodbUserStore(mongodbOptions(url, "botfleet"));
-  try {
-    const owed = await store.owedSince(Date.now() + 1, 1_000);
-    const ends = await store.reward(owed, referralPoints, Date.now());
-    expect(ends.map(({ end }) => end)).toEqual(owed.map(() => "paid"));
-    return owed.length;
-  } finally {
-    await store.stop();
-  }
-}
-
-async function storedUsers(server: MongodbServer) {
-  const client = new MongoClient(server.url);
-  try {
-    const users = client.db("botfleet").collection<{ readonly _id: number }>("users");
-    const found = await users.find({}, { projection: { points: 1, referralCount: 1, referredBy: 1 } }).toArray();
-    return new Map(
-      found.map(({ _id, ...user }) => {
-        const { points, referralCount, referredBy } = user as unknown as ReturnType<typeof modelOf> & object;
-        return [_id, { points, referralCount, referredBy }];
-      }),
-    );
-  } finally {
-    await client.close();
-  }
-}
-
 /** Two botfleets on folders of their own. */
 async function createFleet(server: MongodbServer) {
   const simulator = await startSimulator({ bots: 2, historyPerChat: 20 });
-  const { api, botIds, tokens } = simulator;
+  const { api, tokens } = simulator;
   const folder = mkdtempSync(join(tmpdir(), "botfleet-chaos-"));
   const dataDirs = tokens.map((_, at) => join(folder, String(at)));
   const spawn = (at: number): BotfleetProcess => {
@@ -164,6 +100,7 @@ async function createFleet(server: MongodbServer) {
     );
   };
   return {
+    simulator,
     kill: (at: number): void => running[at]?.kill("SIGKILL"),
     async restart(at: number): Promise<void> {
       await running[at]?.exited;
@@ -175,33 +112,6 @@ async function createFleet(server: MongodbServer) {
         act();
         await Bun.sleep(burstEveryMs);
       } while (performance.now() < endAt);
-    },
-    /** The first ones register in peace, and tell their codes. */
-    async inviteLinks(): Promise<ReadonlyMap<number, string>> {
-      const bot = botIds[0] ?? 0;
-      const codes = new Map<number, string>();
-      for (let id = 1; id <= referrers; id++) {
-        for (const text of ["/start", "/invite"]) api.people.person(id).say(bot, text);
-        const isLink = (message: { readonly text: string }): boolean => message.text.includes("start=ref_");
-        const { text } = await api.people.waitForAnswer(bot, id, isLink, { maxMs: 20_000 });
-        codes.set(id, /start=ref_([A-Za-z0-9]+)/.exec(text)?.[1] ?? "");
-      }
-      return codes;
-    },
-    /** What somebody sends to the other bot is handled by the other instance, whenever that is. */
-    act(who: Person | undefined, codes: ReadonlyMap<number, string>): void {
-      if (who === undefined) return;
-      const user = api.people.person(who.id);
-      const [mine = 0, other = 0] = who.id % 2 === 0 ? botIds : botIds.toReversed();
-      if (!who.hasStarted) {
-        who.hasStarted = true;
-        const code = codes.get(who.referrer ?? 0);
-        user.say(mine, code === undefined ? "/start" : `/start ref_${code}`);
-        return;
-      }
-      user.say(mine, "/daily");
-      who.hasCollected = true;
-      for (const text of ["/daily", "/points"]) if (Math.random() < 0.5) user.say(other, text);
     },
     settle: () => until("every update settled", isIdle, 90_000),
     letters: () => dataDirs.flatMap((dataDir) => readInboxFile(dataDir).letters),

@@ -16,6 +16,8 @@ export interface ToldUpdate {
 }
 
 interface Lane {
+  readonly bot: number;
+  readonly chat: number;
   readonly updates: ToldUpdate[];
   /** Place of the update that the next answer belongs to. */
   next: number;
@@ -33,9 +35,14 @@ export class Told {
     journal.listen({ update: (entry) => this.#said(entry), send: (entry) => this.#answered(entry) });
   }
 
-  /** The process has ended, all it had sent has been received, and its inbox holds this. */
-  ended(unsettled: readonly StoredUpdate[]): void {
-    for (const lane of this.#lanes.values()) lane.next = lane.answered;
+  /**
+   * The process has ended, all it had sent has been received, and its inbox holds this. `concerns`: the chats that it had; absent: all. Others
+   * go on elsewhere.
+   */
+  ended(unsettled: readonly StoredUpdate[], concerns?: (bot: number, chat: number) => boolean): void {
+    for (const lane of this.#lanes.values()) {
+      if (concerns === undefined || concerns(lane.bot, lane.chat)) lane.next = lane.answered;
+    }
     for (const { bot, lane: chat, updateId } of unsettled.toReversed()) {
       const lane = this.#lanes.get(`${bot} ${chat}`);
       const place = lane?.updates.findIndex((update) => update.updateId === updateId) ?? -1;
@@ -50,7 +57,7 @@ export class Told {
 
   #said({ bot, chat, updateId, text = "" }: UpdateEntry): void {
     const key = `${bot} ${chat}`;
-    const lane = this.#lanes.get(key) ?? { updates: [], next: 0, answered: 0 };
+    const lane = this.#lanes.get(key) ?? { bot, chat, updates: [], next: 0, answered: 0 };
     this.#lanes.set(key, lane);
     lane.updates.push({ bot, chat, updateId, text, answers: [] });
   }
