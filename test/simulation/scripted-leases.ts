@@ -24,6 +24,8 @@ class Script implements LeasesWorld {
   private readonly owners = new Map<ClaimName, ScriptedMember>();
   private readonly names: readonly ClaimName[];
   private isCalm = false;
+  /** Who lost it to another one that gives it back soon. */
+  private readonly losers = new Map<ClaimName, ScriptedMember>();
   private readonly epochs = new Map<ClaimName, number>();
 
   constructor(options: LeasesWorldOptions) {
@@ -93,7 +95,9 @@ class Script implements LeasesWorld {
     if (owner !== undefined && scheduler.chance(0.6)) return;
     const members = [...this.aliveUntilMs.keys()].filter((member) => this.isAlive(member) && !member.isStopping);
     if (members.length === 0) return;
-    const member = scheduler.pick(members);
+    const loser = this.losers.get(name);
+    const member = loser !== undefined && members.includes(loser) ? loser : scheduler.pick(members);
+    this.losers.delete(name);
     const before = this.claims.get(name);
     const epoch = (this.epochs.get(name) ?? 1) + scheduler.pick([0, 0, 1]);
     this.epochs.set(name, epoch);
@@ -101,7 +105,20 @@ class Script implements LeasesWorld {
     this.claims.set(name, token);
     this.owners.set(name, member);
     if (before !== undefined) onTakenOver(name, before);
+    if (before !== undefined && owner !== undefined && scheduler.chance(0.5)) this.sendBack(name, owner, member);
     scheduler.at(scheduler.between(0, 300), () => member.got(name, token), member.process);
+  }
+
+  /** What was taken from one that was silent is its again, before it knows of the loss or just after. */
+  private sendBack(name: ClaimName, loser: ScriptedMember, taker: ScriptedMember): void {
+    const { scheduler } = this.options;
+    this.losers.set(name, loser);
+    const tryBack = (): void => {
+      if (this.losers.get(name) !== loser || loser.process.isDead || taker.process.isDead) return;
+      if (this.isAlive(loser)) void taker.letGo(name).then(() => this.move(name));
+      else scheduler.at(scheduler.between(0, 100), tryBack);
+    };
+    scheduler.at(scheduler.between(0, 500), tryBack);
   }
 }
 
@@ -138,8 +155,8 @@ class ScriptedMember implements Leases {
 
   got(name: ClaimName, token: string): void {
     const { holdings, process } = this;
-    if (this.isRenewing) {
-      // What is answered may be older.
+    if (this.isRenewing || holdings?.all().some((held) => held.name === name) === true) {
+      // What is answered may be older, and the loss of what it had before is not told yet.
       process.clock.setTimer(() => this.got(name, token), 10);
       return;
     }
