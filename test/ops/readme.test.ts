@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createMetrics } from "../../src/ops/metrics.ts";
 import { readExposition } from "../support/exposition.ts";
@@ -31,4 +31,15 @@ test("every metric that README.md names elsewhere exists", () => {
   const table = new Set(Array.from(readme.matchAll(/^\| `(botfleet_\w+)`/gm), ([, name]) => name ?? ""));
   const named = Array.from(readme.matchAll(/botfleet_\w+/g), ([name]) => name.replace(/_bucket$/, ""));
   expect(named.filter((name) => !table.has(name))).toEqual([]);
+});
+
+test("every file and section that README.md links to is there", () => {
+  const links = Array.from(readme.matchAll(/\]\(([^)]+)\)/g), ([, link = ""]) => link);
+  const local = links.filter((link) => !link.startsWith("https://"));
+  const headings = Array.from(readme.matchAll(/^#+ (.+)$/gm), ([, title = ""]) => title);
+  const sections = new Set(headings.map((title) => `#${title.toLowerCase().replaceAll(" ", "-")}`));
+  const isThere = (link: string): boolean =>
+    link.startsWith("#") ? sections.has(link) : existsSync(join(import.meta.dir, "../..", link));
+  expect(local.length).toBeGreaterThan(30);
+  expect(local.filter((link) => !isThere(link))).toEqual([]);
 });
