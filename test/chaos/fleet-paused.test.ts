@@ -52,7 +52,7 @@ describeLive("a fleet of three", [own(redisServer)], () => {
       paused.kill("SIGCONT");
       await rig.shared();
       load.stop();
-      await rig.idle();
+      await rig.idle(redis);
 
       const report = load.oracle.report();
       const repetitions = rig.answers.repetitions([pause]);

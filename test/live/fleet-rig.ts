@@ -3,8 +3,10 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Verdict } from "../../src/ops/health.ts";
 import type { Status } from "../../src/ops/status.ts";
-import { createRig, type Rig, until } from "../chaos/rig.ts";
+import { createRig, isIdle, type Rig, until } from "../chaos/rig.ts";
 import type { BotfleetProcess } from "../support/botfleet-process.ts";
+import { unsettledIn } from "./redis-contents.ts";
+import type { LiveRedis } from "./redis-server.ts";
 
 export interface FleetRig extends Rig {
   /** Those that were begun, in that order. */
@@ -13,8 +15,8 @@ export interface FleetRig extends Rig {
   begin(env?: Readonly<Record<string, string>>): BotfleetProcess;
   /** Every instance is ready and has its even share, as each of them sees it. */
   shared(maxMs?: number): Promise<void>;
-  /** Nothing waits, neither at Telegram nor in any instance. */
-  idle(maxMs?: number): Promise<void>;
+  /** Nothing waits, neither at Telegram nor in the inbox, and nothing is in work. */
+  idle(redis: LiveRedis, maxMs?: number): Promise<void>;
 }
 
 export interface FleetRigOptions {
@@ -37,21 +39,27 @@ export async function createFleetRig({ redisUrl, bots, module }: FleetRigOptions
       instances.push(instance);
       return instance;
     },
-    async shared(maxMs = 30_000) {
-      await until("even shares", async () => (await Promise.all(instances.map(isEven))).every(Boolean), maxMs);
-    },
-    async idle(maxMs = 60_000) {
-      const queued = (): boolean => [...rig.simulator.api.bots.values()].some(({ queue }) => queue.size > 0);
-      const isDone = async (instance: BotfleetProcess): Promise<boolean> => isSettled(await instance.status());
-      const isIdle = async (): Promise<boolean> =>
-        !queued() && (await Promise.all(instances.map(isDone))).every(Boolean);
-      await until("every update settled", isIdle, maxMs);
+    shared: (maxMs = 30_000) => until("even shares", () => areEven(instances), maxMs),
+    async idle(redis, maxMs = 60_000) {
+      await until("every update settled", () => isFleetIdle(rig, instances, redis), maxMs);
     },
   };
 }
 
-function isSettled({ state, pipeline, bots }: Status): boolean {
-  return state !== "starting" && pipeline.inWork === 0 && bots.every(({ backlog }) => backlog === 0);
+/** Nothing waits, neither at Telegram nor in the inbox, and nothing is in work. */
+export async function isFleetIdle(
+  { simulator }: Pick<Rig, "simulator">,
+  instances: readonly BotfleetProcess[],
+  redis: LiveRedis,
+): Promise<boolean> {
+  const idle = await Promise.all(instances.map((instance) => isIdle({ simulator }, instance)));
+  // What one of them has stored the other one may not have seen yet.
+  return idle.every(Boolean) && (await unsettledIn(redis)).length === 0;
+}
+
+/** Every instance is ready and has its even share, as each of them sees it. */
+export async function areEven(instances: readonly BotfleetProcess[]): Promise<boolean> {
+  return (await Promise.all(instances.map(isEven))).every(Boolean);
 }
 
 async function isEven(instance: BotfleetProcess): Promise<boolean> {
