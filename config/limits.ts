@@ -237,6 +237,8 @@ export const limits = {
     waitingMax: 100_000,
     /** Calls of one bot that may wait even when `waitingMax` is used up: bots that flood never stop the others. */
     waitingReservedPerBot: 100,
+    /** Longest wait of a whole bot that another instance may tell of, ms: Telegram has asked for some hours, and a damaged message must not ask for more. */
+    toldMaxMs: 24 * 3_600_000,
   },
   users: {
     /** Longest time a change of a user, or a reward, waits for others to be written with it, ms. */

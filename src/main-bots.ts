@@ -12,6 +12,7 @@ import { createClient, type ClientOptions } from "./telegram/client.ts";
 import { createDeadlines } from "./telegram/deadlines.ts";
 import { createFloodControl } from "./telegram/flood-control.ts";
 import { createFloodRoom, type FloodControl, type FloodRoom, type FloodStatus } from "./telegram/flood-port.ts";
+import { refusalIn, refusalText } from "./telegram/flood-told.ts";
 import { createFetchTransport } from "./telegram/fetch-transport.ts";
 import { createOwnTransport } from "./telegram/transport.ts";
 import type { Sessions } from "./sessions/sessions.ts";
@@ -33,6 +34,8 @@ export interface FleetBotsOptions {
   readonly log: Log;
   readonly scope: AttemptScope;
   readonly metrics: Metrics;
+  /** Says something to the other instances of the fleet, which give it to their `hear`; may be lost. Absent: there are none. */
+  readonly tell?: (text: string) => void;
   /** Elements of a batch became dead letters at once. */
   readonly onMalformed: () => void;
 }
@@ -41,6 +44,10 @@ export interface FleetBots {
   readonly bots: readonly FleetBot[];
   /** What the bots' calls to Telegram do just now: gauges. */
   callStatus(): CallStatus;
+  /** What part of the fleet's updates this instance handles, above 0 and at most 1: so much of each bot's rate it uses. */
+  setShare(share: number): void;
+  /** Another instance said something: that a bot was refused as a whole, or what is of no interest here. */
+  hear(text: string): void;
   /** Closes the connections to Telegram. */
   stop(): Promise<void>;
 }
@@ -69,6 +76,13 @@ export function createFleetBots(options: FleetBotsOptions): FleetBots {
   return {
     bots: made.map(({ bot }) => bot),
     callStatus: () => ({ flood: sumOf(made.map(({ flood }) => flood.status())), connections: own?.stats() }),
+    setShare(share) {
+      for (const { flood } of made) flood.setShare(share);
+    },
+    hear(text) {
+      const refusal = refusalIn(text, limits.flood.toldMaxMs);
+      if (refusal !== undefined) made.find(({ bot }) => bot.id === refusal.bot)?.flood.obey(refusal.waitMs);
+    },
     stop: () => own?.stop() ?? Promise.resolve(),
   };
 }
@@ -93,6 +107,7 @@ function createFleetBot(bot: BotSettings, options: FleetBotsOptions, shared: Sha
     events: {
       onWaited: (kind, reason, waitedMs) => metrics.floodWaited(kind, reason, waitedMs),
       onRefused: (whom) => counts.tooMany(whom),
+      onBotRefused: (waitMs) => options.tell?.(refusalText({ bot: id, waitMs })),
     },
   });
   const client = createClient({

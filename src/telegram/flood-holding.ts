@@ -63,10 +63,24 @@ export class HoldingFloodControl implements FloodControl {
     const now = clock.monotonic();
     const whom = this.rules.refused(call, waitMs, now);
     events.onRefused(whom, waitMs);
+    if (whom === "bot") events.onBotRefused?.(this.rules.botUntil - now);
     if (waitMs <= waitMaxMs) return;
     // Where those stand that go on waiting is not changed here: when it is their turn they find out.
     const waits = whom === "bot" ? [...this.chats.values()] : [this.chats.get(keyOf(call))];
     for (const each of waits) if (each !== undefined) this.endLong(each, now);
+  }
+
+  setShare(share: number): void {
+    const now = this.options.clock.monotonic();
+    this.rules.setShare(share, now);
+    // What waits may be due earlier.
+    this.arm(now);
+  }
+
+  obey(waitMs: number): void {
+    const now = this.options.clock.monotonic();
+    this.rules.blockBot(now + waitMs, now);
+    if (waitMs > this.options.waitMaxMs) for (const each of [...this.chats.values()]) this.endLong(each, now);
   }
 
   ended(call: FloodCall, accepted: boolean): void {

@@ -1,4 +1,7 @@
-/** Rates of a whole bot: that of its broadcasts, and that of everything for a while after Telegram has refused the whole bot. */
+/**
+ * Rates of a whole bot: that of its broadcasts, and that of everything for a while after Telegram has refused the whole bot. Where several processes send as one
+ * bot, each has a share of them, above 0 and at most 1.
+ */
 import type { FloodKind } from "./flood-call.ts";
 
 /** How far a rate makes up for timers that fire late, ms. Less than the interval at 30 a second, so never two at once. */
@@ -11,12 +14,20 @@ const leastShare = 0.1;
  * Bounds broadcasts over all chats. Replies are never held back by it but take from its budget: what Telegram counts is both together.
  */
 export class BroadcastPace {
-  private readonly intervalMs: number;
+  private readonly perSecond: number;
+  private intervalMs: number;
   private restAt = 0;
   private lastAt = -Infinity;
 
   constructor(perSecond: number) {
+    this.perSecond = perSecond;
     this.intervalMs = 1_000 / perSecond;
+  }
+
+  setShare(share: number, now: number): void {
+    const before = this.intervalMs;
+    this.intervalMs = 1_000 / (this.perSecond * share);
+    this.restAt = rescaled(this.restAt, now, this.intervalMs / before);
   }
 
   /** When the next broadcast may go, monotonic ms. */
@@ -40,14 +51,21 @@ const usualPerSecond = 30;
  * be refused again. A second's worth may go at once; nobody else waits for it.
  */
 export class RetryPace {
+  private intervalMs = 1_000 / usualPerSecond;
   private restAt = 0;
 
+  setShare(share: number, now: number): void {
+    const before = this.intervalMs;
+    this.intervalMs = 1_000 / (usualPerSecond * share);
+    this.restAt = rescaled(this.restAt, now, this.intervalMs / before);
+  }
+
   nextAt(): number {
-    return this.restAt - (1_000 - 1_000 / usualPerSecond);
+    return this.restAt - Math.max(0, 1_000 - this.intervalMs);
   }
 
   count(now: number): void {
-    this.restAt = Math.max(this.restAt, now) + 1_000 / usualPerSecond;
+    this.restAt = Math.max(this.restAt, now) + this.intervalMs;
   }
 }
 
@@ -57,6 +75,8 @@ export class RetryPace {
  */
 export class RecoveryPace {
   private readonly leastPerSecond: number;
+  private share = 1;
+  /** These two of the whole bot. */
   private firstPerSecond = 0;
   private lastPerSecond = 0;
   private startAt = 0;
@@ -71,25 +91,34 @@ export class RecoveryPace {
     this.leastPerSecond = leastPerSecond;
   }
 
-  /** The rate at `now`, messages a second; Infinity where nothing is held back. */
+  setShare(share: number, now: number): void {
+    this.restAt = rescaled(this.restAt, Math.max(this.startAt, now), this.share / share);
+    this.share = share;
+  }
+
+  /** The rate of this process at `now`, messages a second; Infinity where nothing is held back. */
   perSecond(now: number): number {
-    if (!this.isOn) return Infinity;
-    const rate = this.firstPerSecond * 1.1 ** (Math.max(0, now - this.startAt) / 1_000);
-    if (rate < this.lastPerSecond) return rate;
-    this.isOn = false;
-    return Infinity;
+    return this.ofBot(now) * this.share;
   }
 
   /** Begins at `startAt`, when the wait for the whole bot is over. */
   start(startAt: number, now: number): void {
-    const before = this.isOn ? this.perSecond(now) : Infinity;
-    const was = before === Infinity ? Math.max(this.leastPerSecond, this.inSecond, this.inSecondBefore) : before;
+    const before = this.ofBot(now);
+    const sent = Math.max(this.inSecond, this.inSecondBefore) / this.share;
+    const was = before === Infinity ? Math.max(this.leastPerSecond, sent) : before;
     this.firstPerSecond = Math.max(1, was / 2);
     // Refused again while it rises: it still has to come as far.
     if (before === Infinity) this.lastPerSecond = 2 * was;
     this.startAt = startAt;
     this.restAt = startAt;
     this.isOn = true;
+  }
+
+  /** The wait that it begins after is a longer one. */
+  postpone(startAt: number): void {
+    if (!this.isOn) return;
+    this.startAt = startAt;
+    this.restAt = startAt;
   }
 
   /** When the next message of this kind may go, monotonic ms. */
@@ -113,4 +142,17 @@ export class RecoveryPace {
     }
     this.inSecond++;
   }
+
+  private ofBot(now: number): number {
+    if (!this.isOn) return Infinity;
+    const rate = this.firstPerSecond * 1.1 ** (Math.max(0, now - this.startAt) / 1_000);
+    if (rate < this.lastPerSecond) return rate;
+    this.isOn = false;
+    return Infinity;
+  }
+}
+
+/** What was used up ahead of `now`, of a rate whose interval is `factor` times what it was. */
+function rescaled(restAt: number, now: number, factor: number): number {
+  return restAt <= now ? restAt : now + (restAt - now) * factor;
 }

@@ -18,6 +18,13 @@ export interface FloodControl {
   refused(call: FloodCall, waitMs: number): void;
   /** The call is over, whether or not it was ever let go. `accepted`: Telegram answered, and not with a 429. Once per call. */
   ended(call: FloodCall, accepted: boolean): void;
+  /**
+   * What part of the whole bot's rate this process may use from now on, above 0 and at most 1; 1 at first. Limits of chats stay as they are: a chat is
+   * written to by one process. Not known to engine `grammy`, whose plugin cannot change its rate.
+   */
+  setShare(share: number): void;
+  /** Another process was told by Telegram that the whole bot has to wait: `waitMs` from now on. Obeyed by every engine. */
+  obey(waitMs: number): void;
   /** How long the call would have to wait for a `retry_after` from now on, ms. */
   waitMs(call: FloodCall): number;
   status(): FloodStatus;
@@ -47,6 +54,8 @@ export interface FloodEvents {
   onWaited(kind: FloodKind, reason: FloodReason, waitedMs: number): void;
   /** Telegram answered with a 429. */
   onRefused(whom: Refused, waitMs: number): void;
+  /** Telegram has refused the whole bot, for whoever else sends as this bot: it has to wait `waitMs` from now on. */
+  onBotRefused?(waitMs: number): void;
 }
 
 /** Room for waiting calls, shared by all bots of a process. */

@@ -44,7 +44,7 @@ export class FloodRules {
   private readonly suspicion = new Suspicion();
   private readonly chatBlocks: Blocks;
   private readonly methodBlocks: Blocks;
-  private botUntil = 0;
+  private until = 0;
   private passed = 0;
 
   constructor({ rates, chatsMax }: FloodRulesOptions) {
@@ -147,9 +147,28 @@ export class FloodRules {
     this.chatBlocks.add(call.chat as ChatKey, until, now);
     const botUntil = this.suspicion.refused(call, until, this.passed, now);
     if (botUntil === undefined) return "chat";
-    this.botUntil = Math.max(this.botUntil, botUntil);
-    this.recovery?.start(this.botUntil, now);
+    this.blockBot(botUntil, now);
     return "bot";
+  }
+
+  /** The whole bot has to wait until then. Told again while it does, by whoever else sends as this bot, it is the same refusal. */
+  blockBot(until: number, now: number): void {
+    const isKnown = now < this.until;
+    this.until = Math.max(this.until, until);
+    if (isKnown) this.recovery?.postpone(this.until);
+    else this.recovery?.start(this.until, now);
+  }
+
+  /** What part of the bot's rate is this process's. */
+  setShare(share: number, now: number): void {
+    this.broadcasts?.setShare(share, now);
+    this.recovery?.setShare(share, now);
+    this.retries?.setShare(share, now);
+  }
+
+  /** Until when the whole bot was told to wait, monotonic ms. */
+  get botUntil(): number {
+    return this.until;
   }
 
   /** Telegram took the call: it answered with anything but a 429. */

@@ -65,6 +65,12 @@ export class ThrottlerFloodControl implements FloodControl {
     this.open.delete(call);
   }
 
+  setShare(): void {}
+
+  obey(waitMs: number): void {
+    this.options.behind.obey(waitMs);
+  }
+
   waitMs(call: FloodCall): number {
     return this.options.behind.waitMs(call);
   }

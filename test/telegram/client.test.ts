@@ -13,6 +13,8 @@ function holding(said: ReturnType<FloodControl["admit"]>): FloodControl {
     admit: () => said,
     refused: () => {},
     ended: () => {},
+    setShare: () => {},
+    obey: () => {},
     waitMs: () => (said === "later" ? 9_000 : 0),
     status: () => ({ waitingReplies: 0, waitingBroadcasts: 0, waitingChats: 0, knownChats: 0 }),
   };

@@ -4,8 +4,8 @@ import type { Clock } from "../../src/clock.ts";
 import { createFloodCall } from "../../src/telegram/flood-call.ts";
 import { createFloodRoom } from "../../src/telegram/flood-port.ts";
 import { settled } from "../support/fake-clock.ts";
-import { FloodRig } from "./flood-rig.ts";
-import type { Made, Telegram } from "./flood-rig.ts";
+import { floodBot, FloodRig, refuseAll } from "./flood-rig.ts";
+import type { Made } from "./flood-rig.ts";
 
 const times = <T>(count: number, make: (at: number) => T): T[] => Array.from({ length: count }, (_, at) => make(at));
 const went = (made: readonly Made[]): (number | undefined)[] => made.map(({ wentAt }) => wentAt.at(-1));
@@ -88,20 +88,6 @@ describe("the built-in engine", () => {
     expect(rig.make(1).wentAt).toEqual([0]);
   });
 });
-
-/** Refuses everything until a time. */
-const refuseAll =
-  (until: number): Telegram =>
-  (_chat, now) =>
-    now >= until ? 0 : Math.ceil((until - now) / 1_000) * 1_000;
-
-/** Lets Telegram refuse the bot until `until`, as ten chats find out: 1 to 10, the last five a second after the first. */
-async function floodBot(rig: FloodRig, until: number): Promise<void> {
-  rig.telegram = refuseAll(until);
-  for (let chat = 1; chat <= 5; chat++) rig.make(chat);
-  await rig.clock.advance(1_000);
-  for (let chat = 6; chat <= 10; chat++) rig.make(chat);
-}
 
 describe("a 429", () => {
   test("of one chat holds back that chat alone, however often it comes", async () => {

@@ -46,6 +46,8 @@ export class FloodRig {
   readonly flood: FloodControl;
   /** `onWaited` and `onRefused`, in order. */
   readonly told: string[] = [];
+  /** `onBotRefused`, ms. */
+  readonly botWaits: number[] = [];
   readonly made: Made[] = [];
   /** Every try, in the order in which they went. */
   readonly went: Went[] = [];
@@ -65,6 +67,7 @@ export class FloodRig {
       events: {
         onWaited: (kind, reason, ms) => this.told.push(`${kind} waited ${Math.round(ms)} for ${reason}`),
         onRefused: (whom, ms) => this.told.push(`refused ${whom} ${ms}`),
+        onBotRefused: (ms) => this.botWaits.push(ms),
       },
       ...options,
     });
@@ -116,4 +119,18 @@ export class FloodRig {
     for (let due = this.clock.nextDueMs(); due !== undefined; due = this.clock.nextDueMs())
       await this.clock.advance(due);
   }
+}
+
+/** Refuses everything until a time. */
+export const refuseAll =
+  (until: number): Telegram =>
+  (_chat, now) =>
+    now >= until ? 0 : Math.ceil((until - now) / 1_000) * 1_000;
+
+/** Lets Telegram refuse the bot until `until`, as ten chats find out: 1 to 10, the last five a second after the first. */
+export async function floodBot(rig: FloodRig, until: number): Promise<void> {
+  rig.telegram = refuseAll(until);
+  for (let chat = 1; chat <= 5; chat++) rig.make(chat);
+  await rig.clock.advance(1_000);
+  for (let chat = 6; chat <= 10; chat++) rig.make(chat);
 }

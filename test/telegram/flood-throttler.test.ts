@@ -49,6 +49,14 @@ test("obeys the retry_after of a chat", async () => {
   expect([long.end, rig.make(1).end]).toEqual(["later", "later"]);
 });
 
+test("obeys a wait of the whole bot that another process was told of", async () => {
+  const rig = new FloodRig(fast);
+  rig.flood.obey(7_200_000);
+  const refused = rig.make(1);
+  await until(() => refused.end !== undefined);
+  expect(refused.end).toBe("later");
+});
+
 test("ends a wait at once when its signal aborts, and its turn in the queue is empty", async () => {
   const rig = new FloodRig(fast);
   rig.answerMs = 50;

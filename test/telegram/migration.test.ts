@@ -25,6 +25,8 @@ test("flood control holds the second call back as one to the new chat", async ()
     admit: ({ chat, isGroup }) => void asked.push(["admit", chat, isGroup]),
     refused: () => {},
     ended: ({ chat }) => void asked.push(["ended", chat]),
+    setShare: () => {},
+    obey: () => {},
     waitMs: () => 0,
     status: () => ({ waitingReplies: 0, waitingBroadcasts: 0, waitingChats: 0, knownChats: 0 }),
   };
