@@ -227,10 +227,11 @@ class Assembly implements Botfleet {
   }
 
   /**
-   * Once every bot has been tried and Telegram has answered one (a server that is out of reach must not hold the other bots back), and what an earlier
-   * process left has been read.
+   * Once every bot has been tried and Telegram has answered one (a server that is out of reach must not hold the other bots back), what an earlier
+   * process left has been read, and the storage was reached: else a rolling update would go on with instances that cannot reach theirs.
    */
   private hasStarted(): boolean {
+    if (this.storageOutage.since() !== undefined) return false;
     if (this.fleet?.isOpening() === true || this.pipeline?.status().isBehind === true) return false;
     const pollers = (this.fleet?.bots() ?? []).map(({ poller }) => poller);
     return (

@@ -13,8 +13,8 @@ export interface FleetRig extends Rig {
   readonly instances: readonly BotfleetProcess[];
   /** One more instance, on a folder of its own. */
   begin(env?: Readonly<Record<string, string>>): BotfleetProcess;
-  /** Every instance is ready and has its even share, as each of them sees it. */
-  shared(maxMs?: number): Promise<void>;
+  /** Every instance (default: all that were begun) is ready and has its even share, as each of them sees it. */
+  shared(of?: readonly BotfleetProcess[]): Promise<void>;
   /** Nothing waits, neither at Telegram nor in the inbox, and nothing is in work. */
   idle(redis: LiveRedis, maxMs?: number): Promise<void>;
 }
@@ -25,6 +25,9 @@ export interface FleetRigOptions {
   /** A file of chaos/fixtures. */
   readonly module: string;
 }
+
+/** Leases are moved one by one, ms. */
+const sharedMaxMs = 30_000;
 
 export async function createFleetRig({ redisUrl, bots, module }: FleetRigOptions): Promise<FleetRig> {
   const rig = await createRig({ bots });
@@ -39,7 +42,7 @@ export async function createFleetRig({ redisUrl, bots, module }: FleetRigOptions
       instances.push(instance);
       return instance;
     },
-    shared: (maxMs = 30_000) => until("even shares", () => areEven(instances), maxMs),
+    shared: (of = instances) => until("even shares", () => areEven(of), sharedMaxMs),
     async idle(redis, maxMs = 60_000) {
       await until("every update settled", () => isFleetIdle(rig, instances, redis), maxMs);
     },
@@ -98,7 +101,7 @@ export interface Watched {
 const askEveryMs = 50;
 
 /** Times are those of `performance.now()`. */
-export function watchReady(instance: BotfleetProcess): Watched {
+export function watchReady(instance: Pick<BotfleetProcess, "page">): Watched {
   const answers: Watched["answers"][number][] = [];
   const over = new AbortController();
   let slowestMs = 0;
