@@ -10,6 +10,7 @@ import { createFleetBots, type FleetBots } from "./main-bots.ts";
 import { openLeases, type OpenedLeases } from "./main-fleet.ts";
 import { type OpenedInbox, openInbox } from "./main-inbox.ts";
 import { botStatusOf, fleetStatusOf } from "./main-status.ts";
+import { tellingShare } from "./main-share.ts";
 import { type OpenedUsers, openUsers } from "./main-users.ts";
 import { createHealth, createOutage } from "./ops/health.ts";
 import type { Heartbeat } from "./ops/heartbeat.ts";
@@ -120,7 +121,7 @@ class Assembly implements Botfleet {
         ...this.options,
         partitions: inbox.partitions,
         info: () => ({ ready: health.ready().status === 200, port: this.port }),
-        onTold: () => {},
+        onTold: (text) => this.connections?.hear(text),
       });
       this.leases = leases;
       const scope = createAttemptScope();
@@ -156,15 +157,16 @@ class Assembly implements Botfleet {
         log,
         scope,
         metrics,
+        tell: (text) => leases.tell(text),
         onMalformed,
       });
-      const { bots } = this.connections;
+      const { bots, setShare } = this.connections;
       const fleet = createFleet({
         bots,
         inbox,
         pipeline,
         nameOf,
-        leases: leases.leases,
+        leases: tellingShare(leases.leases, inbox.partitions, setShare),
         beforeGivenBack: async () => this.users?.told(),
         clock,
         random,

@@ -45,7 +45,7 @@ export interface FleetBots {
   /** What the bots' calls to Telegram do just now: gauges. */
   callStatus(): CallStatus;
   /** What part of the fleet's updates this instance handles, above 0 and at most 1: so much of each bot's rate it uses. */
-  setShare(share: number): void;
+  readonly setShare: (share: number) => void;
   /** Another instance said something: that a bot was refused as a whole, or what is of no interest here. */
   hear(text: string): void;
   /** Closes the connections to Telegram. */
@@ -76,7 +76,7 @@ export function createFleetBots(options: FleetBotsOptions): FleetBots {
   return {
     bots: made.map(({ bot }) => bot),
     callStatus: () => ({ flood: sumOf(made.map(({ flood }) => flood.status())), connections: own?.stats() }),
-    setShare(share) {
+    setShare: (share) => {
       for (const { flood } of made) flood.setShare(share);
     },
     hear(text) {

@@ -80,7 +80,7 @@ export class HoldingFloodControl implements FloodControl {
   obey(waitMs: number): void {
     const now = this.options.clock.monotonic();
     this.rules.blockBot(now + waitMs, now);
-    if (waitMs > this.options.waitMaxMs) for (const each of [...this.chats.values()]) this.endLong(each, now);
+    if (waitMs > this.options.waitMaxMs) for (const each of this.chats.values()) this.endLong(each, now);
   }
 
   ended(call: FloodCall, accepted: boolean): void {
