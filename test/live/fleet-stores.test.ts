@@ -87,18 +87,19 @@ describeLive("a fleet over Redis and MongoDB", [own(mongodbServer), own(redisSer
     expect(readdirSync(second.folder)).toEqual([]);
   });
 
-  test("goes on with a Redis that has lost everything, and users are as they were", async () => {
+  test("ends where its Redis has lost everything, and started again goes on with users as they were", async () => {
     const { stage, redis, start } = await createFleet();
-    const { instance } = await start();
-    await start();
+    const instances = [(await start()).instance, (await start()).instance];
     await ask(stage, 5, "/start");
     await ask(stage, 5, "/daily");
     await redis.command("FLUSHALL");
     await redis.kill();
-    await until(async () => (await instance.page("/ready")).status === 503);
+    await Promise.all(instances.map((each) => until(async () => (await each.page("/ready")).status === 503)));
     await redis.boot();
+    expect(await Promise.all(instances.map(({ exited }) => exited))).toEqual([1, 1]);
+    const { instance } = await start();
     expect(await ask(stage, 5, "/points")).toContain("10");
     expect(await ask(stage, 6, "/start")).not.toBe("");
-    await until(async () => (await instance.page("/ready")).status === 200);
+    expect((await instance.page("/ready")).status).toBe(200);
   });
 });
