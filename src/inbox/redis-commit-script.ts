@@ -2,7 +2,7 @@
 import { common } from "./redis-common-script.ts";
 
 /**
- * Writes a group. ARGV: writer, number, now, partitions, channel, then, each with its count before it:
+ * Writes a group. ARGV: writer, number, now, partitions, channel, name of the inbox, then, each with its count before it:
  *
  *     claims    partition, token
  *     marks     partition, seq, attempts or "", started (1, 0 or ""), sends or ""
@@ -12,13 +12,15 @@ import { common } from "./redis-common-script.ts";
  *     appends   bot, token, runs as they must be, runs as they become ("": not looked at), count, {partition, meta, body}, count,
  *               {meta, body, error} of what is malformed
  *
- * Answers `late` where a later group of the writer was written already; else `ok`, the fenced partitions, {partition, settled below},
+ * Answers `gone` where another inbox stands there, or none: numbers would begin anew in the wrong place. `late` where a later group of the writer was
+ * written already; else `ok`, the fenced partitions, {partition, settled below},
  * for each append {status, detail, {partition, first seq}}, for each letter {kind, seq}. Status: `stored` with the count of what was
  * buried · `fenced` · `full` · `conflict` where the runs are others, and for what the same bot appends
  * behind that.
  */
 export const commitScript = `${common}
-local writer, number, now, partitions, channel = arg(), num(), arg(), num(), arg()
+local writer, number, now, partitions, channel, name = arg(), num(), arg(), num(), arg(), arg()
+if redis.call('HGET', key('meta'), 'name') ~= name then return {'gone'} end
 local lastKey = key('w:' .. writer)
 if tonumber(redis.call('GET', lastKey) or 0) >= number then return {'late'} end
 local probe = redis.pcall('SET', lastKey, number, 'EX', 86400)

@@ -28,7 +28,7 @@ export interface Found {
 
 export type GroupParts = Pick<Group, "tokens" | "marks" | "done" | "deaths">;
 
-/** Everything of `commitScript` behind its first five arguments. */
+/** Everything of `commitScript` behind its first six arguments. */
 export function argumentsOf(
   { tokens, marks, done, deaths }: GroupParts,
   letters: readonly LetterChange[],
@@ -157,6 +157,7 @@ type Answered = readonly [
 
 export function readAnswer(answer: unknown): CommitAnswer {
   const [status, fenced, below, appends, letters] = answer as Answered;
+  if (status === "gone") throw new Error("Redis does not hold the inbox any more that it held");
   if (status !== "ok") throw new Error("a later group was written before this one");
   return {
     fenced: fenced.map(Number),

@@ -243,7 +243,7 @@ export class RedisStore implements InboxStore {
     results: Map<number, AppendResult>,
   ): Promise<CommitAnswer> {
     const { server, writer } = this.#options;
-    const head = [writer, ++this.#number, now, this.#partitions, this.#channel];
+    const head = [writer, ++this.#number, now, this.#partitions, this.#channel, this.name];
     const args = argumentsOf(group, letters, [...judged.values()], this.#partitions);
     const answer = readAnswer(await server.run(scripts.commit, [base], [...head, ...args]));
     [...judged].forEach(([place, append], at) => {
@@ -288,7 +288,14 @@ export class RedisStore implements InboxStore {
 
   async #rewrite(run: RunScript): Promise<void> {
     for (const parts of this.#latest.groups()) {
-      const head = [this.#options.writer, ++this.#number, this.#options.clock.now(), this.#partitions, this.#channel];
+      const head = [
+        this.#options.writer,
+        ++this.#number,
+        this.#options.clock.now(),
+        this.#partitions,
+        this.#channel,
+        this.name,
+      ];
       await run(scripts.commit, [base], [...head, ...argumentsOf(parts, [], [], this.#partitions)]);
     }
   }

@@ -68,9 +68,12 @@ describeLive("an inbox in Redis with several owners", [own(redisServer)], () => 
     const inbox = opened(await openRedisInbox(redis.url, { onBroken: (reason) => void reasons.push(String(reason)) }));
     await inbox.append(botClaim(), [message(1)]);
     await redis.command("FLUSHALL");
+    // Nothing is written under numbers of nobody.
+    expect(await codeOf(inbox.append(botClaim(), [message(2)]))).toBe("inbox_refused");
+    expect(await redis.command("EXISTS", "botfleet:inbox:{s0}:next")).toBe(0);
     await until(() => reasons.length > 0);
     expect(reasons).toEqual(["Error: Redis does not hold the inbox any more that it held"]);
-    expect(await codeOf(inbox.append(botClaim(), [message(2)]))).toBe("inbox_refused");
+    expect(await codeOf(inbox.append(botClaim(), [message(3)]))).toBe("inbox_refused");
   });
 
   test("knows what waits in the whole fleet, by partition and by bot, a moment later", async () => {
