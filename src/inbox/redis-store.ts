@@ -287,15 +287,9 @@ export class RedisStore implements InboxStore {
   }
 
   async #rewrite(run: RunScript): Promise<void> {
+    const { writer, clock } = this.#options;
     for (const parts of this.#latest.groups()) {
-      const head = [
-        this.#options.writer,
-        ++this.#number,
-        this.#options.clock.now(),
-        this.#partitions,
-        this.#channel,
-        this.name,
-      ];
+      const head = [writer, ++this.#number, clock.now(), this.#partitions, this.#channel, this.name];
       await run(scripts.commit, [base], [...head, ...argumentsOf(parts, [], [], this.#partitions)]);
     }
   }
