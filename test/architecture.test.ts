@@ -190,7 +190,7 @@ const libraries: Readonly<Record<string, readonly string[]>> = {
   "@noble/hashes/sha3.js": ["src/bots/referral/wallet-evm.ts"],
   "@scure/base": ["src/bots/referral/wallet-solana.ts"],
   "cli-progress": ["src/cli/users-seed.ts"],
-  dataloader: ["src/cache/storage.ts", "src/sessions/sessions.ts"],
+  dataloader: ["src/cache/storage.ts", "src/inbox/redis-reads.ts", "src/sessions/sessions.ts"],
   elysia: ["src/ops/*.ts"],
   "prom-client": ["src/ops/*.ts"],
   pino: ["src/ops/log.ts"],

@@ -1,13 +1,14 @@
 /** Everything of the inbox in Redis that changes nothing. */
+import DataLoader from "dataloader";
 import { type BotId, type Seq, toBotId, toSeq } from "../ids.ts";
 import { partitionOfSeq } from "./partitions.ts";
 import { readMeta } from "./redis-group.ts";
 import { base } from "../redis/keys.ts";
 import { type Pairs, pairsOf } from "../redis/pairs.ts";
-import { entryOf, letterOf, numberOf, seqOf, type StreamRow } from "./redis-rows.ts";
+import { entryOf, letterOf, numberOf, type StreamRow } from "./redis-rows.ts";
 import { scripts } from "./redis-scripts.ts";
 import type { RedisServer } from "../redis/server.ts";
-import type { Chunk, LetterFilter, StoredBody, StoredLetter } from "./store.ts";
+import type { Chunk, LetterFilter, StoredBody, StoredEntry, StoredLetter } from "./store.ts";
 
 export type Texts = readonly (string | null)[];
 
@@ -20,29 +21,54 @@ export interface Look {
   readonly bots: ReadonlyMap<BotId, number>;
 }
 
+interface Read {
+  readonly after: Seq;
+  readonly max: number;
+  readonly partition: number;
+}
+
+interface Page {
+  readonly chunk: Chunk;
+  /** It may have been cut short. */
+  readonly mayHaveMore: boolean;
+}
+
+/** See `readScript`. */
+type ReadAnswer = readonly [
+  max: number,
+  last: string,
+  settledBelow: string,
+  suspectUpTo: string,
+  rows: readonly string[],
+  marks: Pairs,
+  withSends: readonly string[],
+];
+
 export class RedisReads {
   readonly #server: Pick<RedisServer, "run" | "send">;
   readonly #pageMax: number;
   readonly #count: () => number;
+  /** What arrives in several partitions is told at once, and read in one call. */
+  readonly #pages: DataLoader<Read, Page>;
 
   /** `pageMax`: entries asked for in one call, which holds Redis up. `partitions`: how many there are. */
   constructor(server: Pick<RedisServer, "run" | "send">, pageMax: number, partitions: () => number) {
     this.#server = server;
     this.#pageMax = pageMax;
     this.#count = partitions;
+    this.#pages = new DataLoader((reads) => this.#readAll(reads), { cache: false });
   }
 
   async unsettled(after: Seq, max: number, partition: number): Promise<Chunk> {
-    const most = Math.min(max, this.#pageMax);
     const chunks: Chunk[] = [];
     let [from, left] = [after, max];
-    do {
-      const chunk = await this.#read(from, Math.min(most, left), partition);
+    for (;;) {
+      const { chunk, mayHaveMore } = await this.#pages.load({ after: from, max: left, partition });
       chunks.push(chunk);
       left -= chunk.entries.length;
       from = chunk.upTo;
-      if (chunk.entries.length < most) break;
-    } while (left > 0);
+      if (!mayHaveMore || left === 0) break;
+    }
     const last = chunks.at(-1);
     return {
       entries: chunks.flatMap(({ entries }) => entries),
@@ -107,30 +133,10 @@ export class RedisReads {
     return texts;
   }
 
-  async #read(after: Seq, max: number, k: number): Promise<Chunk> {
-    // In this order: what is up to `last` is in the stream, or settled.
-    const [lasts, rows, marks, withSends, oldest, suspects] = (await this.#server.send([
-      ["HMGET", `${base}next`, k],
-      ["XRANGE", `${base}e${k}`, `${after + 1}-0`, "+", "COUNT", max],
-      ["HGETALL", `${base}m${k}`],
-      ["HKEYS", `${base}x${k}`],
-      ["XRANGE", `${base}e${k}`, "-", "+", "COUNT", 1],
-      ["HMGET", `${base}state`, `s${k}`],
-    ])) as readonly [Texts, StreamRow[], Pairs, string[], StreamRow[], Texts];
-    const last = Number(lasts[0] ?? 0);
-    const marked = {
-      marks: pairsOf(marks),
-      withSends: new Set(withSends),
-      suspectUpTo: Number(suspects[0] ?? Number.NEGATIVE_INFINITY),
-    };
-    const entries = rows.map((row) => entryOf(row, marked));
-    const highest = entries.at(-1)?.seq ?? toSeq(last);
-    const [first] = oldest;
-    return {
-      entries,
-      upTo: entries.length < max ? toSeq(Math.max(last, highest)) : highest,
-      settledBelow: first === undefined ? toSeq(last + this.#count()) : seqOf(first),
-    };
+  async #readAll(reads: readonly Read[]): Promise<readonly Page[]> {
+    const args = reads.flatMap(({ partition, after, max }) => [partition, after, max]);
+    const answers = await this.#server.run(scripts.read, [base], [this.#count(), this.#pageMax, ...args]);
+    return reads.map(({ after }, at) => pageOf((answers as readonly ReadAnswer[])[at], after));
   }
 
   async #counts(name: string): Promise<ReadonlyMap<BotId, number>> {
@@ -141,4 +147,24 @@ export class RedisReads {
 
 function countsOf(pairs: Pairs): ReadonlyMap<BotId, number> {
   return new Map([...pairsOf(pairs)].map(([bot, count]) => [toBotId(Number(bot)), Number(count)]));
+}
+
+function pageOf(answer: ReadAnswer | undefined, after: Seq): Page {
+  if (answer === undefined) throw new Error("Redis left a read unanswered");
+  const [max, last, settledBelow, suspectUpTo, rows, marks, withSends] = answer;
+  const marked = {
+    marks: pairsOf(marks),
+    withSends: new Set(withSends),
+    suspectUpTo: suspectUpTo === "" ? Number.NEGATIVE_INFINITY : Number(suspectUpTo),
+  };
+  const entries: StoredEntry[] = [];
+  for (let at = 0; at < rows.length; at += 3) {
+    const [seq = "", meta = "", body = ""] = [rows[at], rows[at + 1], rows[at + 2]];
+    entries.push(entryOf(toSeq(Number(seq)), meta, body, marked));
+  }
+  const mayHaveMore = entries.length >= max;
+  const highest = entries.at(-1)?.seq;
+  // All that is up to `last` is in the stream, or settled.
+  const upTo = mayHaveMore ? (highest ?? after) : toSeq(Math.max(Number(last), highest ?? Number(last)));
+  return { chunk: { entries, upTo, settledBelow: toSeq(Number(settledBelow)) }, mayHaveMore };
 }

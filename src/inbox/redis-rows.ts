@@ -23,9 +23,12 @@ export interface MarkedEntries {
   readonly suspectUpTo: number;
 }
 
-export function entryOf(row: StreamRow, { marks, withSends, suspectUpTo }: MarkedEntries): StoredEntry {
-  const seq = seqOf(row);
-  const [, meta = "", , body = ""] = row[1];
+export function entryOf(
+  seq: Seq,
+  meta: string,
+  body: string,
+  { marks, withSends, suspectUpTo }: MarkedEntries,
+): StoredEntry {
   const { bot, lane, receivedAt, updateId = 0 } = readMeta(meta);
   const entry = { seq, bot, lane, receivedAt, ...readMark(marks.get(String(seq)), seq <= suspectUpTo) };
   if (withSends.has(String(seq))) return entry;

@@ -101,6 +101,36 @@ end
 return answer
 `;
 
+/**
+ * ARGV: how many partitions there are, entries to be read in all at most, then for each read its partition, the seq it begins above, and how many
+ * entries at most. Answers for each how many it could have had, the last seq given out, below which everything is settled, up to which entries are
+ * suspects, {seq, meta, body} of its entries, and where there are any: marks by seq, and the seqs of which sends are remembered.
+ */
+const readScript = `${common}
+local partitions, left = num(), num()
+local answer = {}
+while at < #ARGV do
+  local k, after, max = arg(), num(), math.min(num(), left)
+  local rows, marks, sends = {}, {}, {}
+  if max > 0 then
+    for _, found in ipairs(redis.call('XRANGE', key('e' .. k), text(after + 1) .. '-0', '+', 'COUNT', max)) do
+      local n = #rows
+      rows[n + 1], rows[n + 2], rows[n + 3] = string.sub(found[1], 1, -3), found[2][2], found[2][4]
+    end
+    left = left - #rows / 3
+    if #rows > 0 then
+      marks = redis.call('HGETALL', key('m' .. k))
+      sends = redis.call('HKEYS', key('x' .. k))
+    end
+  end
+  local last = redis.call('HGET', key('next'), k) or '0'
+  local oldest = redis.call('XRANGE', key('e' .. k), '-', '+', 'COUNT', 1)[1]
+  local below = oldest and string.sub(oldest[1], 1, -3) or text(last + partitions)
+  answer[#answer + 1] = {max, last, below, redis.call('HGET', key('state'), 's' .. k) or '', rows, marks, sends}
+end
+return answer
+`;
+
 /** ARGV: for each entry partition and seq. Answers the seqs of those that are unsettled. */
 const unsettledScript = `${common}
 local answer = {}
@@ -130,6 +160,7 @@ export const scripts = {
   prepare: script(prepareScript),
   takeOver: script(takeOverScript),
   close: script(closeScript),
+  read: script(readScript),
   bodies: script(bodiesScript),
   unsettled: script(unsettledScript),
   look: script(lookScript),
