@@ -61,6 +61,8 @@ export class Holdings {
         held.tell();
       }
     }
+    // Who asked meanwhile has seen the lapse, also where its timer is late after a pause: untold, nobody would learn that it is over.
+    if (!this.isConfirmed()) this.#tellLapse();
     this.#confirmedAtMs = sentAtMs;
     this.#timer?.cancel();
     const { clock, giveUpMs } = this.#options;
@@ -92,7 +94,7 @@ export class Holdings {
 
   #lapse(): void {
     // A timer may be early by a fraction of a millisecond.
-    const { clock, giveUpMs, onLapsed } = this.#options;
+    const { clock, giveUpMs } = this.#options;
     if (this.isConfirmed()) {
       this.#timer = clock.setTimer(
         () => this.#lapse(),
@@ -100,8 +102,14 @@ export class Holdings {
       );
       return;
     }
-    if (this.#held.size > 0) onLapsed();
-    for (const held of this.#held.values()) held.tell();
+    this.#tellLapse();
+  }
+
+  /** Once. */
+  #tellLapse(): void {
+    const valid = [...this.#held.values()].filter(({ told }) => told === "valid");
+    if (valid.length > 0) this.#options.onLapsed();
+    for (const held of valid) held.tell();
   }
 }
 
@@ -111,9 +119,9 @@ class HeldClaim implements Claim, Holding {
   readonly name: ClaimName;
   readonly token: string;
   isLost = false;
+  told: Told = "valid";
   readonly #isConfirmed: () => boolean;
   #tenure: Tenure | undefined;
-  #told: Told = "valid";
   #released: Promise<void> | undefined;
 
   constructor(name: ClaimName, token: string, isConfirmed: () => boolean) {
@@ -140,8 +148,8 @@ class HeldClaim implements Claim, Holding {
 
   tell(): void {
     const state: Told = this.isLost ? "lost" : this.#isConfirmed() ? "valid" : "lapsed";
-    if (state === this.#told) return;
-    this.#told = state;
+    if (state === this.told) return;
+    this.told = state;
     this.#tenure?.changed();
   }
 

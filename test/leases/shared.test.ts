@@ -89,18 +89,24 @@ describe("the leases of one member", () => {
     expect(owned(one, other)).toEqual(all);
   });
 
-  test("are not valid after a pause of the process, before any timer has run", async () => {
+  test("are not valid after a pause of the process, before any timer has run, and those who ask are told when they are again", async () => {
     let pausedMs = 0;
     const clock = {
       now: () => rig.clock.now(),
       monotonic: () => rig.clock.monotonic() + pausedMs,
       setTimer: (run: () => void, ms: number) => rig.clock.setTimer(run, ms),
     };
-    const { held } = rig.join({ clock });
+    const { held, leases } = rig.join({ clock });
     await rig.settle();
     expect(held.valid()).toEqual(all);
+    const known = held.events.length;
     pausedMs = giveUpMs;
     expect(held.valid()).toEqual([]);
+    // Whoever has looked meanwhile waits to be told, though the renewal comes before the timer of the lapse.
+    await rig.clock.advance(renewMs);
+    expect(held.valid()).toEqual(all);
+    expect(after(held, known)).toEqual(all.flatMap((name) => [`${name} lapsed`, `${name} valid`]));
+    expect(leases.counts().lapses).toBe(1);
   });
 
   test("are good from when the renewal was sent, however late its answer comes", async () => {
