@@ -10,7 +10,6 @@
  */
 import type { Body, Partition } from "./inbox/inbox.ts";
 import type { BotId, LaneKey, Seq } from "./ids.ts";
-import { LaneAges } from "./lane-ages.ts";
 
 export type LaneState = "ready" | "working" | "waiting" | "removed";
 
@@ -85,8 +84,6 @@ export class BotLine<Home extends LaneHome = LaneHome> {
   readonly lanes = new Map<LaneKey, Lane<Home>>();
   /** Removed ones stay until their turn comes. */
   readonly ready = new Fifo<Lane<Home>>();
-  /** Of its unsettled entries; the pipeline's. */
-  readonly ages = new LaneAges();
   /** Unsettled entries. */
   backlog = 0;
   /** Slots taken. */

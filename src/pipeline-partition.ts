@@ -2,6 +2,7 @@
 import type { AttemptRules } from "./attempt-run.ts";
 import type { Partition } from "./inbox/inbox.ts";
 import type { BotId } from "./ids.ts";
+import { LaneAges } from "./lane-ages.ts";
 import type { LaneHome } from "./lanes.ts";
 import type { Claim } from "./leases/leases.ts";
 
@@ -21,6 +22,8 @@ export class OpenPartition implements LaneHome {
   /** Given up: nothing of it is started any more. */
   hasEnded = false;
   isLost = false;
+  /** Of its unsettled entries, by bot: only within a partition do seqs rise as they come. */
+  private readonly ages = new Map<BotId, LaneAges>();
   private readonly calls = new AbortController();
   private readonly waits = new AbortController();
   private readonly resolveOver: () => void;
@@ -36,6 +39,17 @@ export class OpenPartition implements LaneHome {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;
     this.resolveOver = resolve;
+  }
+
+  agesOf(bot: BotId): LaneAges {
+    let ages = this.ages.get(bot);
+    if (ages === undefined) this.ages.set(bot, (ages = new LaneAges()));
+    return ages;
+  }
+
+  /** When the oldest unsettled entry of the bot was received, wall-clock ms; undefined where it has none here. */
+  oldestReceivedAt(bot: BotId): number | undefined {
+    return this.ages.get(bot)?.oldest();
   }
 
   /** Waits of its attempts (flood control, back-off) end at once. */

@@ -130,7 +130,8 @@ export class Pipeline {
 
   /** When the oldest unsettled update of the bot was received, wall-clock ms; undefined where it has none. */
   oldestReceivedAt(bot: BotId): number | undefined {
-    return this.lanes.line(bot).ages.oldest();
+    const times = [...this.opened].flatMap((opened) => opened.oldestReceivedAt(bot) ?? []);
+    return times.length === 0 ? undefined : Math.min(...times);
   }
 
   status(): PipelineStatus {
@@ -236,9 +237,10 @@ export class Pipeline {
     this.laneWaits.end(lane);
     this.bodies.drop(lane);
     this.unknowns.forget(lane);
+    const ages = lane.home.agesOf(lane.line.bot);
     for (const seq of lane.first(lane.size)) {
       this.extras.delete(seq);
-      lane.line.ages.settle(seq);
+      ages.settle(seq);
     }
     this.lanes.remove(lane);
   }
@@ -259,7 +261,7 @@ export class Pipeline {
     }
     if (attempts > 0 || suspicion !== "none") this.extras.set(seq, { attempts, suspicion });
     const lane = this.lanes.add(opened, bot, key, seq);
-    lane.line.ages.add(seq, receivedAt);
+    opened.agesOf(bot).add(seq, receivedAt);
     if (body !== undefined) this.bodies.keep(lane, seq, body);
   }
 
@@ -481,7 +483,7 @@ export class Pipeline {
   private finish(lane: Lane): void {
     this.extras.delete(lane.head);
     this.unknowns.forget(lane);
-    lane.line.ages.settle(lane.head);
+    lane.home.agesOf(lane.line.bot).settle(lane.head);
     this.lanes.done(lane);
     if (lane.home.hasEnded && lane.state === "ready") this.forget(lane);
     this.rooms.changed();

@@ -242,3 +242,26 @@ describe("a partition that is given back", () => {
     expect(at.partition.stored.has(toSeq(1))).toBe(true);
   });
 });
+
+test("the oldest update of a bot is known whatever the numbers of the partitions that its updates are in", async () => {
+  const at = rig();
+  const { handler, end } = gated();
+  at.handle(1, handler);
+  const other = new FakePartition();
+  at.pipeline.open(other, { claim: { partition: 1, token: "", valid: () => true, lost: () => false } });
+  const add = (partition: FakePartition, chat: number, text: string, receivedAt: number): unknown =>
+    partition.add({ bot, update: { update_id: chat, message: { chat: { id: chat }, text } } as never, receivedAt });
+  // The other partition has given out more numbers than this one.
+  for (let chat = 101; chat <= 103; chat++) add(other, chat, String(chat), 0);
+  await settled();
+  for (let chat = 101; chat <= 103; chat++) await end(String(chat));
+  add(other, 1, "new", 500_000);
+  await settled();
+  add(at.partition, 2, "old", 100_000);
+  await settled();
+  expect(at.pipeline.oldestReceivedAt(bot)).toBe(100_000);
+  await end("new");
+  expect(at.pipeline.oldestReceivedAt(bot)).toBe(100_000);
+  await end("old");
+  expect(at.pipeline.oldestReceivedAt(bot)).toBeUndefined();
+});
