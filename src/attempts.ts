@@ -88,8 +88,8 @@ export function createAttemptScope(): AttemptScope {
 }
 
 /**
- * Asked before a call goes out again, or after a wait: false where its attempt was given up or the claim may be somebody else's meanwhile. A call that
- * a bot still makes after its update was settled belongs to no update, and may go out.
+ * Asked before a call goes out again, after a wait, or before something is stored: false where its attempt was given up or the claim may be somebody
+ * else's meanwhile. What a bot still does after its update was settled belongs to no update, and may be done.
  */
 export function mayGoOn(attempt: Attempt | undefined): boolean {
   if (attempt === undefined) return true;

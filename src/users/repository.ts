@@ -1,5 +1,5 @@
 /** Users as bots see them, over tiers and storage. */
-import type { Attempt, AttemptScope, Settled } from "../attempts.ts";
+import { type Attempt, type AttemptScope, mayGoOn, type Settled } from "../attempts.ts";
 import type { CodeTier, Tier } from "../cache/tier.ts";
 import type { Clock, Random } from "../clock.ts";
 import type { UserId } from "../ids.ts";
@@ -89,7 +89,7 @@ class StoredUsers implements Repository {
         ok: true,
         result: await this.#perform(id, operation, attempt.receivedAt, {
           mark: markOf(attempt, call, operation, clock.now()),
-          mayAct: () => attempt.mayAct(),
+          mayAct: () => mayGoOn(attempt),
         }),
       }),
       "storage",

@@ -1,9 +1,11 @@
 /** What the users promise over a store in memory. Longer than other files because the promises of one part belong side by side. */
 import { describe, expect, test } from "bun:test";
 import { limits } from "../../config/limits.ts";
+import { type Attempt, createAttemptScope } from "../../src/attempts.ts";
 import { toSeq, toUserId } from "../../src/ids.ts";
 import { Fault, faultOf } from "../../src/faults.ts";
 import type { Operation } from "../../src/users/operations.ts";
+import { fakeAttempt } from "../support/fake-attempt.ts";
 import { bot, createUsersRig, register } from "./rig.ts";
 
 const daily = { kind: "daily" } as const;
@@ -88,6 +90,20 @@ describe("an operation", () => {
     expect(await rig.until(rig.inUpdate(2, 5, register()))).toEqual({ kind: "registered" });
     expect(rig.durable.users.get(toUserId(5))?.points).toBe(0);
     expect(await rig.until(rig.inUpdate(3, 5, daily))).toMatchObject({ kind: "granted" });
+  });
+
+  test("of a bot's own timer, which fires when its update is over, does not need the update's partition any more", async () => {
+    const scope = createAttemptScope();
+    const rig = createUsersRig({ scope });
+    await rig.until(rig.inUpdate(1, 5, register()));
+    const change = (changes: Partial<Attempt>) =>
+      rig.until(
+        scope.run(fakeAttempt(2, { bot, mayAct: () => false, ...changes }), () =>
+          rig.repository.change(toUserId(5), daily),
+        ),
+      );
+    expect(await change({}).catch(faultOf)).toMatchObject({ code: "unavailable" });
+    expect(await change({ isOver: true })).toMatchObject({ kind: "granted" });
   });
 
   test("tells its update that storage answered, which says nothing of Telegram", async () => {
