@@ -63,8 +63,8 @@ export const limits = {
     hungMaxMs: 5_000,
     /** Longest wait between two tries to connect, ms: a fail-over takes seconds. */
     retryCapMs: 1_000,
-    /** Longest wait for the server's disk (WAITAOF), ms: it writes each second, and a busy disk takes another one. */
-    diskMaxMs: 5_000,
+    /** Longest wait for the server's disk (WAITAOF), ms: it writes each second, and a busy disk takes another one. Below `hungMaxMs`. */
+    diskMaxMs: 3_000,
     /** How often it is looked for entries that nobody told of, ms: how long one waits whose message was lost. Tells an outage too. */
     lookMs: 500,
     /** How long settles are remembered that a restart of Redis could undo, ms: AOF everysec writes within 2 s at worst. */

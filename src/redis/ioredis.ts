@@ -11,7 +11,7 @@ import type { Argument, RedisServer, RunScript, ServerEvents } from "./server.ts
 import { configCommands, configOf, freeBytesOf, judgeSettings, type RedisJudgement } from "./settings.ts";
 
 export interface RedisServerLimits extends ConnectionLimits {
-  /** Longest wait for the server's disk, ms. */
+  /** Longest wait for the server's disk, ms, below `hungMaxMs`; what is sent meanwhile has as much more time. */
   readonly diskMaxMs: number;
 }
 
@@ -37,6 +37,8 @@ export class IoredisServer implements RedisServer {
   /** Of the connection that is prepared. */
   #generation = 0;
   #timer: Timer | undefined;
+  /** Calls that wait for the server's disk. */
+  #waits = 0;
   lastError = "no connection yet";
 
   constructor(options: IoredisOptions) {
@@ -72,7 +74,7 @@ export class IoredisServer implements RedisServer {
   async waitForDisk(): Promise<void> {
     const { diskMaxMs } = this.#options.limits;
     const generation = this.#generation;
-    const synced = await this.#guarded((redis) => redis.call("WAITAOF", 1, 0, diskMaxMs));
+    const synced = await this.#guarded((redis) => this.#patiently(redis, () => redis.call("WAITAOF", 1, 0, diskMaxMs)));
     // A new connection has written nothing and waits for nothing.
     if (Number((synced as readonly unknown[])[0]) < 1 || generation !== this.#generation) {
       throw new Fault("unavailable", "Redis did not write to its disk in time", { effect: "unknown" });
@@ -137,6 +139,18 @@ export class IoredisServer implements RedisServer {
       }
     });
     return redis;
+  }
+
+  /** Redis answers in order: what is sent while `call` waits for the disk waits with it. */
+  async #patiently<T>(redis: Redis, call: () => Promise<T>): Promise<T> {
+    const { callMaxMs, diskMaxMs } = this.#options.limits;
+    this.#waits++;
+    redis.options.commandTimeout = callMaxMs + diskMaxMs;
+    try {
+      return await call();
+    } finally {
+      if (--this.#waits === 0) redis.options.commandTimeout = callMaxMs;
+    }
   }
 
   async #guarded<T>(call: (redis: Redis) => Promise<T>): Promise<T> {
