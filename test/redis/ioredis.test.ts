@@ -1,6 +1,5 @@
 /** What the connection does with a server that takes its time, played by a few lines of one. */
-import { createServer, type Socket } from "node:net";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { afterEach, expect, test } from "bun:test";
 import { systemClock } from "../../src/clock.ts";
 import { IoredisServer } from "../../src/redis/ioredis.ts";
@@ -13,15 +12,17 @@ afterEach(() => {
 
 /** Answers each command in its order, WAITAOF after `diskMs` and whatever is sent behind it after that, as Redis does. */
 async function startServer(diskMs: number): Promise<number> {
+  const answer = async (socket: Socket, before: Promise<void>, name: string): Promise<void> => {
+    await before;
+    if (name === "WAITAOF") await Bun.sleep(diskMs);
+    socket.write(answerTo(name));
+  };
   const serve = (socket: Socket): void => {
     let turn = Promise.resolve();
     socket.on("error", () => {});
     socket.on("data", (data) => {
       for (const [, name = ""] of data.toString().matchAll(/\*\d+\r\n\$\d+\r\n(\w+)\r\n/g)) {
-        turn = turn.then(async () => {
-          if (name.toUpperCase() === "WAITAOF") await Bun.sleep(diskMs);
-          socket.write(answerTo(name.toUpperCase()));
-        });
+        turn = answer(socket, turn, name.toUpperCase());
       }
     });
     opened.push(() => socket.destroy());
