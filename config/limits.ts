@@ -135,8 +135,13 @@ export const limits = {
     selectMaxMs: 2_000,
     /** Time to open a connection, ms. */
     connectMaxMs: 5_000,
-    /** Time in which a transaction is begun again after conflicts, and its commit is asked for again, ms: below what a handler has. */
+    /** Time in which a transaction is begun again after an error that passes, and its commit is asked for again, ms: below what a handler has. */
     transactionMaxMs: 10_000,
+    /**
+     * Time in which it is begun again after conflicts, ms. What holds a document for longer was begun by an instance that died: the server ends it
+     * after a minute, and the reward is paid by the sweep. Handlers wait for this meanwhile, and after a crash all others for one that runs alone.
+     */
+    conflictMaxMs: 1_000,
     /** Referees rewarded in one transaction: the more, the more often a change of one of them makes it begin again. */
     transactionMaxUsers: 200,
     /** What one command may hold, bytes: the server takes 16 MiB, and something is left for what stands around it. */

@@ -12,7 +12,7 @@ import {
 import { backoffMs, type Clock, type Random, sleep } from "../clock.ts";
 import { Fault } from "../faults.ts";
 import { Flights } from "./mongodb-flights.ts";
-import { isTransient, isUnknownCommit, messageOf } from "./mongodb-errors.ts";
+import { isConflict, isTransient, isUnknownCommit, messageOf } from "./mongodb-errors.ts";
 import type { Compressor } from "./mongodb-compressors.ts";
 import type { PoolCounts } from "./mongodb-watch.ts";
 
@@ -46,8 +46,10 @@ export interface MongoLimits {
   readonly selectMaxMs: number;
   /** Time to open a connection, ms. */
   readonly connectMaxMs: number;
-  /** Time to begin a transaction again after conflicts, and to ask for its commit again, ms. */
+  /** Time to begin a transaction again after an error that passes, and to ask for its commit again, ms. */
   readonly transactionMaxMs: number;
+  /** Time to begin it again after conflicts, ms. */
+  readonly conflictMaxMs: number;
 }
 
 /** Runs a command of the database. */
@@ -176,7 +178,8 @@ class DriverMongo implements Mongo {
 
   async #transaction<T>(work: (run: Run, abort: Abort<T>) => Promise<T>): Promise<T> {
     const { clock, random, limits } = this.#options;
-    const giveUpAt = clock.monotonic() + limits.transactionMaxMs;
+    const startedAt = clock.monotonic();
+    const giveUpAt = startedAt + limits.transactionMaxMs;
     const database = await this.#database();
     const session = this.#client.startSession();
     try {
@@ -186,7 +189,8 @@ class DriverMongo implements Mongo {
           return await this.#attempt(session, database, work, giveUpAt);
         } catch (error) {
           const waitMs = backoffMs(failures, 2, 250, random);
-          if (!isTransient(error) || clock.monotonic() + waitMs > giveUpAt) throw error;
+          const endsAt = isConflict(error) ? Math.min(giveUpAt, startedAt + limits.conflictMaxMs) : giveUpAt;
+          if (!isTransient(error) || clock.monotonic() + waitMs > endsAt) throw error;
           await sleep(clock, waitMs);
         }
       }

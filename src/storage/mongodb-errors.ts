@@ -76,6 +76,11 @@ export function isTransient(error: unknown): boolean {
   return error instanceof MongoError && error.hasErrorLabel("TransientTransactionError");
 }
 
+/** Whether another transaction holds a document that was to be changed: the server is well, and nothing was done. */
+export function isConflict(error: unknown): boolean {
+  return codeOf(error) === codes.writeConflict;
+}
+
 /** Whether a commit that ended with it may have taken effect, and can be asked for again. */
 export function isUnknownCommit(error: unknown): boolean {
   return error instanceof MongoError && error.hasErrorLabel("UnknownTransactionCommitResult");

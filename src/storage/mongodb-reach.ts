@@ -6,7 +6,7 @@
 import type { Timer } from "../clock.ts";
 import { Fault, faultOf } from "../faults.ts";
 import type { Document, Find } from "./mongodb-connection.ts";
-import { codeOf, codes, troubleOf, unavailable } from "./mongodb-errors.ts";
+import { codeOf, codes, isConflict, troubleOf, unavailable } from "./mongodb-errors.ts";
 import { prepare, type PrepareOptions, reachMajority, users } from "./mongodb-prepare.ts";
 import type { CommandEnd, MongoWatch } from "./mongodb-watch.ts";
 import type { StoreState } from "./store.ts";
@@ -117,8 +117,9 @@ export class Reach {
     const found = known ?? unavailable(`the users cannot be ${asking === "read" ? "read" : "written"}`, error);
     // To the pipeline, an unknown effect is a message that may have been sent: a read has none.
     const fault = asking === "read" ? new Fault(found.code, found.message, { cause: found }) : found;
-    // What one query was refused, because it took too long, says nothing of the others.
+    // What one query was refused, because it took too long or another transaction was there first, says nothing of the others.
     if (asking === "read" && codeOf(error) === codes.maxTimeExpired) return fault;
+    if (isConflict(error)) return fault;
     if (asking === "change" && fault.effect === "unknown") this.#unknowns++;
     this.#lose(error);
     return fault;

@@ -2,7 +2,8 @@
  * Rewards: a referee becomes `paid` and its referrer gets the points, in one transaction or not at all. How a step can end:
  *
  *     who owes what is read         fails: rejects, nothing was written
- *     the transaction conflicts     with a change of one of them: begun again, from its start
+ *     the transaction conflicts     with a change of one of them: begun again, from its start, for a second; then it rejects, and nothing was written
+ *                                   (an instance that dies in a transaction holds its documents until the server ends that, after a minute)
  *     somebody has paid meanwhile   fewer documents match than should: it is aborted, and done by who still owes as it sees it
  *     aborted by anything else      rejects; nothing was written
  *     the commit is not answered    asked for again until it is, or time is up; then it rejects, and the state of the referee decides the next time

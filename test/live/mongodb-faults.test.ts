@@ -58,6 +58,7 @@ describeLive("a store on MongoDB", [own(mongodbServer)], () => {
     store.onState((state) => states.push(state));
     return {
       store,
+      database: database.databaseName,
       proxy,
       states,
       fail: mongodb.fail as NonNullable<MongodbRig["fail"]>,
@@ -284,6 +285,22 @@ describeLive("a store on MongoDB", [own(mongodbServer)], () => {
       expect(await one(rig.store, 2)).toMatchObject({ referral: { state: "paid", since: at } });
     });
   }
+
+  test("leaves a reward to the sweep, and is not lost, where an instance that died in a transaction still holds the referrer", async () => {
+    // Far beyond the time of this test.
+    const limits = { ...mongodbLimits, transactionMaxMs: 120_000 };
+    await using rig = await stage([newUser(1), owing(2, 1)], { limits });
+    const session = mongodb.client.startSession();
+    session.startTransaction();
+    const users = mongodb.client.db(rig.database).collection<{ readonly _id: number }>("users");
+    await users.updateOne({ _id: 1 }, { $set: { points: 7 } }, { session });
+    const fault = await rig.store.reward([toUserId(2)], 50, at).catch(faultIn);
+    expect([fault instanceof Fault && fault.code, rig.states]).toEqual(["unavailable", []]);
+    await session.abortTransaction();
+    await session.endSession();
+    expect(await rig.store.reward([toUserId(2)], 50, at)).toMatchObject([{ end: "paid" }]);
+    expect(await one(rig.store, 1)).toMatchObject({ points: 50, referralCount: 1 });
+  });
 
   test("changes nothing where a reward cannot be committed, and pays it later", async () => {
     await using rig = await stage([newUser(1), owing(2, 1)], { limits: { ...mongodbLimits, transactionMaxMs: 100 } });

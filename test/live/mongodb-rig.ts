@@ -16,6 +16,7 @@ export const mongodbLimits = {
   selectMaxMs: 1_000,
   connectMaxMs: 1_000,
   transactionMaxMs: 5_000,
+  conflictMaxMs: 1_000,
   transactionMaxUsers: 200,
   commandMaxBytes: 12 * 1024 * 1024,
   histogramMaxMs: 0,
