@@ -2,6 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { MongoClient } from "mongodb";
 import { toBotId, toLaneKey } from "../../src/ids.ts";
 import { partitionOfLane } from "../../src/inbox/partitions.ts";
 import { readMeta } from "../../src/inbox/redis-group.ts";
@@ -80,6 +81,7 @@ export class FleetRig {
       // Nobody kills it here.
       startMongodbServer({ isDurable: false }),
     ]);
+    await endTransactionsSoon(mongodb);
     return new FleetRig({ simulator, redis, mongodb }, modules);
   }
 
@@ -203,7 +205,7 @@ export class FleetRig {
   }
 
   /** Resolves when nothing waits, neither at Telegram nor in the inbox. */
-  async isIdle(maxMs = 60_000): Promise<void> {
+  async isIdle(maxMs = 120_000): Promise<void> {
     const partitions = await this.#partitions();
     await until(
       "every update settled",
@@ -266,6 +268,12 @@ export class FleetRig {
   async #partitions(): Promise<number> {
     return Number(await this.redis.command("HGET", `${base}meta`, "partitions"));
   }
+}
+
+/** What an instance holds that dies in a transaction is free after seconds, not after a minute. */
+async function endTransactionsSoon({ url }: MongodbServer): Promise<void> {
+  await using client = new MongoClient(url);
+  await client.db("admin").command({ setParameter: 1, transactionLifetimeLimitSeconds: 3 });
 }
 
 function isAtWork(instance: InstanceStatus | undefined): instance is InstanceStatus {
