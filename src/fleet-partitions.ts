@@ -2,10 +2,12 @@
  * The work on the partitions that this instance has claims on, each under one claim at a time.
  *
  *     claimed ─► opened in the inbox ─► worked on ─┬─► given back: in work ends ─► outcomes durable ─► clean end recorded ─► released
- *                                                  └─► lost: given up, nothing of it takes effect any more
+ *                        ▲                         ├─► lost: given up, nothing of it takes effect any more
+ *                        └─ after a while ◄────────┴─► fenced: the same; the leases are asked, who may know that the claim holds all the same
  *
  * A claim that comes again waits for what is left of the work under the one before: a call in flight, at most.
  */
+import { backoffMs, type Clock, type Random, sleep } from "./clock.ts";
 import { faultOf } from "./faults.ts";
 import type { Inbox } from "./inbox/inbox.ts";
 import type { Leases, PartitionClaim, Tenure } from "./leases/leases.ts";
@@ -19,6 +21,10 @@ export interface PartitionTenureOptions {
   readonly leases: Pick<Leases, "doubt">;
   /** What attempts call a partition. */
   readonly nameOf: (partition: number) => number;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Wait after a fence, growing from the first to the second, ms. */
+  readonly limits: { readonly retryFirstMs: number; readonly retryCapMs: number };
   readonly log: Log;
   /** Awaited before a partition is given back: what its next owner has to know. Never rejects, and ends soon whatever is out of reach. */
   readonly beforeGivenBack: () => Promise<void>;
@@ -49,8 +55,8 @@ class PartitionTenure implements Tenure {
   readonly #claim: PartitionClaim;
   readonly #options: PartitionTenureOptions;
   readonly #ended = Promise.withResolvers<void>();
+  readonly #ending = new AbortController();
   isOpening = true;
-  #isEnding = false;
   #work: PartitionWork | undefined;
 
   constructor(claim: PartitionClaim, options: PartitionTenureOptions, before: Promise<void> | undefined) {
@@ -72,20 +78,35 @@ class PartitionTenure implements Tenure {
   }
 
   #end(): void {
-    this.#isEnding = true;
+    this.#ending.abort();
     this.#ended.resolve();
   }
 
   /** Never rejects. */
   async #live(before: Promise<void> | undefined): Promise<void> {
-    const { inbox, leases, log, nameOf, beforeGivenBack, pipeline } = this.#options;
+    const { leases, clock, random, limits } = this.#options;
+    const { signal } = this.#ending;
+    await before;
+    for (let fences = 0; !signal.aborted; fences++) {
+      await this.#openAndWork(signal);
+      this.#work = undefined;
+      if (signal.aborted) break;
+      // Where the claim is lost that is told before long. A server that was cut off from the others may have spoken, which knew an older one.
+      this.isOpening = true;
+      leases.doubt();
+      await sleep(clock, backoffMs(fences, limits.retryFirstMs, limits.retryCapMs, random), signal);
+    }
+    this.isOpening = false;
+  }
+
+  /** Resolves when the claim was lost or given back, or a write was fenced. Never rejects. */
+  async #openAndWork(signal: AbortSignal): Promise<void> {
+    const { inbox, log, nameOf, beforeGivenBack, pipeline } = this.#options;
     const claim = this.#claim;
     const { partition: number } = claim;
-    await before;
     try {
-      if (this.#isEnding) return;
       const partition = await inbox.open(claim);
-      if (this.#isEnding) return await partition.close();
+      if (signal.aborted) return await partition.close();
       const work = pipeline.open(partition, { claim, name: nameOf(number) });
       this.#work = work;
       this.isOpening = false;
@@ -97,14 +118,11 @@ class PartitionTenure implements Tenure {
       if (!claim.lost()) await beforeGivenBack();
       await partition.close();
     } catch (error) {
-      if (faultOf(error)?.code === "inbox_fenced") leases.doubt();
-      else
-        log.warn("a partition was not given back in order; its next owner looks twice at what it finds", {
-          partition: number,
-          error,
-        });
-    } finally {
-      this.isOpening = false;
+      if (faultOf(error)?.code === "inbox_fenced") return;
+      log.warn("a partition was not given back in order; its next owner looks twice at what it finds", {
+        partition: number,
+        error,
+      });
     }
   }
 }

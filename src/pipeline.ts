@@ -4,7 +4,7 @@
  *
  * How each step can fail or be interrupted:
  *
- *     next                       ends only when the inbox stops; entries come in order, so a lane never overtakes itself
+ *     next                       ends when the inbox stops, or fenced: the claim is lost; entries come in order, so a lane never overtakes itself
  *     bodies cannot be read      the lane waits as in any outage
  *     mark of a suspect          its handler starts only after the mark is durable; the inbox waits out a store that fails
  *     handler                    verdict.ts decides: done, retry, dead, outage, kept
@@ -162,7 +162,12 @@ export class Pipeline {
 
   private async read(opened: OpenPartition): Promise<void> {
     for (;;) {
-      const entries = await opened.partition.next(readMaxEntries);
+      const entries = await opened.partition.next(readMaxEntries).catch(() => undefined);
+      if (entries === undefined) {
+        this.options.events.onFenced();
+        this.lose(opened);
+        return;
+      }
       if (entries.length === 0 || opened.hasEnded) return;
       for (const entry of entries) this.admit(opened, entry);
       this.pump();

@@ -6,13 +6,16 @@ import type { Partition } from "../src/inbox/inbox.ts";
 import type { PartitionClaim, Tenure } from "../src/leases/leases.ts";
 import type { Log } from "../src/log.ts";
 import type { PartitionWork } from "../src/pipeline-options.ts";
-import { settled } from "./support/fake-clock.ts";
+import { FakeClock, settled } from "./support/fake-clock.ts";
 
 class World {
   /** What happened, in order. */
   readonly told: string[] = [];
   readonly state = { isValid: true, isLost: false };
   readonly tenures: PartitionTenures;
+  readonly clock = new FakeClock();
+  /** Ends the work that was begun last, as a fence does. */
+  fence: () => Promise<void> = async () => {};
   opening = (): Promise<void> => Promise.resolve();
   inWork: Promise<void> = Promise.resolve();
   closing = (): Promise<void> => Promise.resolve();
@@ -36,6 +39,9 @@ class World {
       pipeline: { open: (_, { claim, name }) => this.work(claim, name) },
       leases: { doubt: () => void this.told.push("doubt") },
       nameOf: (partition) => 500 + partition,
+      clock: this.clock,
+      random: () => 0.5,
+      limits: { retryFirstMs: 600, retryCapMs: 30_000 },
       beforeGivenBack: async () => void this.told.push("told the others"),
       log,
     });
@@ -69,6 +75,7 @@ class World {
       this.told.push(`over ${token}`);
       resolve();
     };
+    this.fence = end;
     return {
       changed: () => {
         if (claim.lost()) void end();
@@ -159,4 +166,35 @@ test("where the inbox knows another owner the leases are asked; where a clean en
   other.closing = () => Promise.reject(new Fault("unavailable", "no connection"));
   await tenure.release();
   expect(other.told.at(-1)).toContain("warn: a partition was not given back in order");
+});
+
+test("where a write is fenced and the leases know that the claim holds, the partition is opened again after a while", async () => {
+  const world = new World();
+  const tenure = world.take("a");
+  await settled();
+  await world.fence();
+  await settled();
+  expect(world.told.slice(2)).toEqual(["over a", "told the others", "close a", "doubt"]);
+  expect(world.tenures.isOpening()).toBe(true);
+  await world.clock.advance(600);
+  expect(world.told.slice(-2)).toEqual(["open 3 a", "work a as 503"]);
+  expect(world.tenures.isOpening()).toBe(false);
+  await tenure.release();
+  expect(world.told.at(-1)).toBe("close a");
+  expect(world.clock.pending()).toBe(0);
+});
+
+test("one that cannot be opened because of a fence is tried again, more and more seldom, until the claim is lost", async () => {
+  const world = new World();
+  const opens = (): number => world.told.filter((line) => line.startsWith("open")).length;
+  world.opening = () => Promise.reject(new Fault("inbox_fenced", "taken over"));
+  const tenure = world.take("a");
+  await world.clock.advance(600 + 1_200);
+  expect(opens()).toBe(3);
+  await world.clock.advance(2_399);
+  expect(opens()).toBe(3);
+  world.state.isLost = true;
+  tenure.changed();
+  await settled();
+  expect([world.clock.pending(), world.tenures.isOpening()]).toEqual([0, false]);
 });

@@ -1,6 +1,6 @@
 /** What becomes of the work on a partition whose claim lapses, is lost, or is given back. */
 import { describe, expect, test } from "bun:test";
-import { faultOf } from "../src/faults.ts";
+import { Fault, faultOf } from "../src/faults.ts";
 import { toBotId, toSeq } from "../src/ids.ts";
 import { settled } from "./support/fake-clock.ts";
 import { FakePartition } from "./support/fake-partition.ts";
@@ -135,7 +135,6 @@ describe("once a claim is lost", () => {
     at.say(1, 7, "a");
     at.say(1, 8, "b");
     await settled();
-    const { Fault } = await import("../src/faults.ts");
     at.partition.fail("settle", new Fault("inbox_fenced", "another instance has it"));
     await end("a");
     expect(at.fenced).toBe(1);
@@ -144,6 +143,16 @@ describe("once a claim is lost", () => {
     at.say(1, 9, "c");
     await settled();
     expect(at.started).toEqual(["a", "b"]);
+  });
+
+  test("a refused read says so as well", async () => {
+    const at = rig();
+    const { handler } = gated();
+    at.handle(1, handler);
+    at.partition.fail("next", new Fault("inbox_fenced", "another instance has it"));
+    at.say(1, 7, "a");
+    await at.work.over;
+    expect([at.fenced, at.started]).toEqual([1, []]);
   });
 
   test("what waits for a retry or an outage is forgotten too", async () => {

@@ -167,7 +167,8 @@ export interface Partition {
   readonly number: number;
   /**
    * Waits until there is something, then resolves with 1 to `max` entries in rising `seq`, each handed out once; with none when the
-   * inbox has stopped. An entry is never handed out while an older one of its partition is not.
+   * inbox has stopped. An entry is never handed out while an older one of its partition is not. Rejects with `inbox_fenced` where the store
+   * says, before the first entry, that another claim has the partition.
    */
   next(max: number): Promise<readonly Entry[]>;
   /**

@@ -32,6 +32,9 @@ export class FrontPartition implements Partition {
   readonly #ended = new AbortController();
   readonly #valid = (): boolean => !this.#isReplaced && !this.claim.lost();
   #isReplaced = false;
+  #isClosed = false;
+  /** By the store, which knows another claim. */
+  #isFenced = false;
   #settledBelow: Seq;
   #takenOver: Promise<void> | undefined;
 
@@ -59,7 +62,9 @@ export class FrontPartition implements Partition {
     } catch (error) {
       this.#options.onRead(error);
     }
-    if (this.#isReplaced) throw new Fault("inbox_fenced", `the claim on partition ${this.number} is lost`);
+    if (!this.#isReplaced) return;
+    this.#options.onClosed();
+    throw this.#fenced();
   }
 
   noteSettledBelow(seq: Seq | undefined): void {
@@ -83,11 +88,13 @@ export class FrontPartition implements Partition {
   }
 
   async close(): Promise<void> {
-    if (this.#isReplaced) return;
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    const isOthers = this.#isReplaced || this.claim.lost();
     this.replace();
     this.#options.onClosed();
     // Where nothing was taken over there is nothing to give back.
-    if (this.claim.lost() || this.#takenOver === undefined) return;
+    if (isOthers || this.#takenOver === undefined) return;
     const { store } = this.#options;
     try {
       await this.#takenOver;
@@ -97,8 +104,10 @@ export class FrontPartition implements Partition {
     }
   }
 
-  next(max: number): Promise<readonly Entry[]> {
-    return this.handOver.next(max);
+  async next(max: number): Promise<readonly Entry[]> {
+    const entries = await this.handOver.next(max);
+    if (this.#isFenced) throw this.#fenced();
+    return entries;
   }
 
   async bodies(seqs: readonly Seq[]): Promise<ReadonlyMap<Seq, Body>> {
@@ -150,9 +159,14 @@ export class FrontPartition implements Partition {
     this.#takenOver ??= store.takeOver(this.number, this.claim.token).catch((error: unknown) => {
       this.#takenOver = undefined;
       if (faultOf(error)?.code !== "inbox_fenced") throw error;
+      this.#isFenced = true;
       this.replace();
     });
     return this.#takenOver;
+  }
+
+  #fenced(): Fault {
+    return new Fault("inbox_fenced", `the claim on partition ${this.number} is lost`);
   }
 
   async #readBodies(seqs: readonly Seq[]): ReturnType<InboxStore["bodies"]> {

@@ -203,9 +203,33 @@ describe("a store that knows another claim", () => {
     }
   });
 
-  test("ends a partition that cannot be taken over", async () => {
-    const [one] = twoOver(() => ({ takeOver: () => Promise.reject(new Fault("inbox_fenced", "taken")) }));
-    expect(await codeOf(one.open(claimOf(0)))).toBe("inbox_fenced");
+  const takingOver = (...ends: (Fault | undefined)[]) =>
+    twoOver(() => ({
+      async takeOver() {
+        const end = ends.shift();
+        if (end !== undefined) throw end;
+      },
+    }));
+  const fenced = new Fault("inbox_fenced", "taken");
+
+  test("ends a partition that cannot be taken over, which can be opened again under its claim", async () => {
+    const [one] = takingOver(fenced);
+    const claim = claimOf(partitionOf(1));
+    expect(await codeOf(one.open(claim))).toBe("inbox_fenced");
+    const partition = await one.open(claim);
+    await one.append(botClaim(), [message(1)]);
+    expect(await idsOf(partition, await take(partition, 1))).toEqual([1]);
+  });
+
+  test("ends one where that shows only before the first read: it says so, and can be opened again", async () => {
+    const [one] = takingOver(new Fault("unavailable", "no connection"), fenced);
+    const claim = claimOf(partitionOf(1));
+    const partition = await one.open(claim);
+    expect(await codeOf(partition.next(1))).toBe("inbox_fenced");
+    await partition.close();
+    const again = await one.open(claim);
+    await one.append(botClaim(), [message(1)]);
+    expect(await idsOf(again, await take(again, 1))).toEqual([1]);
   });
 });
 

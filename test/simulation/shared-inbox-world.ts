@@ -191,7 +191,8 @@ class SharedWorld {
     const partition = await inbox.open(claim).catch(() => undefined);
     if (partition === undefined) return;
     for (;;) {
-      const entries = await partition.next(4);
+      // Fenced: whoever has it goes on.
+      const entries = await partition.next(4).catch(() => []);
       if (entries.length === 0) return;
       const missing = entries.filter(({ body }) => body === undefined).map(({ seq }) => seq);
       const bodies = missing.length === 0 ? new Map() : await partition.bodies(missing).catch(() => new Map());

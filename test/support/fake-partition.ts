@@ -12,7 +12,7 @@ import type {
 } from "../../src/inbox/inbox.ts";
 import { type BotId, laneOf, type LaneKey, type Seq, toSeq, type Update } from "../../src/ids.ts";
 
-export type Operation = "bodies" | "close" | "mark" | "settle";
+export type Operation = "bodies" | "close" | "mark" | "next" | "settle";
 
 export interface Added {
   readonly bot: BotId;
@@ -89,6 +89,7 @@ export class FakePartition implements Partition {
 
   async next(max: number): Promise<readonly Entry[]> {
     while (this.arrived.length === 0 && !this.hasEnded) await new Promise<void>((resolve) => (this.wake = resolve));
+    await this.gate("next");
     return this.hasEnded ? [] : this.arrived.splice(0, max);
   }
 
