@@ -54,7 +54,7 @@ export interface PipelineStatus {
   readonly floodWaiting: number;
   /** Outcomes not durable yet. */
   readonly settling: number;
-  /** Updates of its partitions wait in the inbox of which nothing is known here yet. */
+  /** Updates from before its partitions were opened may wait in the inbox of which nothing is known here yet. */
   readonly isBehind: boolean;
   /** Entries of bots that are not configured; they stay in the inbox. */
   readonly unconfigured: ReadonlyMap<BotId, number>;

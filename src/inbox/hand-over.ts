@@ -44,6 +44,7 @@ export class HandOver {
   /** The store may hold entries that we were never told of. */
   #isUnsure = true;
   #doubts = 0;
+  #hasReadAll = false;
   #wake: (() => void) | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
@@ -54,6 +55,11 @@ export class HandOver {
   /** Entries that are stored may not be in `ready`. */
   get isBehind(): boolean {
     return this.#isUnsure || this.#droppedUpTo > this.#upTo;
+  }
+
+  /** What was stored at the beginning has been read. Later it may be behind again and again, where others append all the time. */
+  get hasReadAll(): boolean {
+    return this.#hasReadAll;
   }
 
   /** Entries that became durable, in rising seq over all calls. */
@@ -130,7 +136,9 @@ export class HandOver {
         this.#ready.push(entry);
       }
       if (upTo > this.#upTo) this.#upTo = upTo;
-      if (entries.length < max && doubts === this.#doubts) this.#isUnsure = false;
+      if (entries.length >= max) return;
+      this.#hasReadAll = true;
+      if (doubts === this.#doubts) this.#isUnsure = false;
     } catch (error) {
       onReadFailed(error);
       await sleep(clock, writeRetryMs, this.#ended.signal);

@@ -182,7 +182,7 @@ export interface Partition {
   settle(seq: Seq, outcome: Outcome): Promise<void>;
   /** Every entry below is durably settled. */
   settledBelow(): Seq;
-  /** Entries that are stored may not have been handed out yet: those from before, until they are read, and those that did not fit in memory. */
+  /** What was stored before it was opened may not have been read yet. */
   isBehind(): boolean;
   /**
    * Ends the partition: `next` resolves with nothing, and what is written later is fenced. While its claim is held that is recorded as a clean end:

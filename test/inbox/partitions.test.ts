@@ -103,6 +103,18 @@ describe("an inbox of several partitions", () => {
     expect(ids).toEqual(messages(1, 60).map(({ update_id: id }) => id));
   });
 
+  test("is behind until what was there has been read, and not because others go on to append", async () => {
+    const [one, other] = twoOver();
+    const number = partitionOf(1);
+    await other.append(botClaim(), [message(1)]);
+    const partition = await one.open(claimOf(number));
+    expect(partition.isBehind()).toBe(true);
+    const read = await partition.next(1);
+    expect([read.length, partition.isBehind()]).toEqual([1, false]);
+    await other.append(botClaim(), [message(2)]);
+    expect(partition.isBehind()).toBe(false);
+  });
+
   test("refuses a partition that there is not", async () => {
     const [one] = twoOver();
     expect(await one.open(claimOf(partitions)).catch(String)).toContain("there is no partition 4");
