@@ -82,8 +82,10 @@ export class Lane<Home extends LaneHome = LaneHome> {
 export class BotLine<Home extends LaneHome = LaneHome> {
   readonly bot: BotId;
   readonly lanes = new Map<LaneKey, Lane<Home>>();
-  /** Removed ones stay until their turn comes. */
+  /** Removed ones stay until their turn comes, or they are the most. */
   readonly ready = new Fifo<Lane<Home>>();
+  /** Of those in line, the removed ones. */
+  removed = 0;
   /** Unsettled entries. */
   backlog = 0;
   /** Slots taken. */
@@ -196,8 +198,10 @@ export class Lanes<Home extends LaneHome = LaneHome> {
   remove(lane: Lane<Home>): void {
     lane.line.backlog -= lane.size;
     this.backlog -= lane.size;
+    const isInLine = lane.state === "ready";
     lane.state = "removed";
     lane.line.lanes.delete(lane.key);
+    if (isInLine) this.leaveInLine(lane.line);
   }
 
   /** The head has to wait; nothing else of the lane goes on meanwhile. Its slot must have been given back. */
@@ -226,12 +230,20 @@ export class Lanes<Home extends LaneHome = LaneHome> {
   private begin(line: BotLine<Home>): Lane<Home> | undefined {
     if (!line.open || line.working >= this.limits.slotsPerBot) return undefined;
     let lane = line.ready.shift();
-    while (lane?.state === "removed") lane = line.ready.shift();
+    for (; lane?.state === "removed"; lane = line.ready.shift()) line.removed--;
     if (lane === undefined) return undefined;
     lane.state = "working";
     this.takeSlot(lane);
     this.offer(line);
     return lane;
+  }
+
+  /** A bot whose lanes are held may lose them and get them again any number of times before it has a turn. */
+  private leaveInLine(line: BotLine<Home>): void {
+    line.removed++;
+    if (line.removed < 1_024 || line.removed * 2 < line.ready.size) return;
+    line.ready.keep(({ state }) => state !== "removed");
+    line.removed = 0;
   }
 
   /** Every bot that could start a lane if there were a slot stands in turn, and keeps its place until it has started one. */
@@ -259,6 +271,12 @@ export class Fifo<T> {
 
   push(item: T): void {
     this.items.push(item);
+  }
+
+  /** Drops what is not to be kept. */
+  keep(isKept: (item: T) => boolean): void {
+    this.items = this.items.slice(this.from).filter((item) => item !== undefined && isKept(item));
+    this.from = 0;
   }
 
   shift(): T | undefined {

@@ -167,3 +167,16 @@ test("a queue gives out what was put in, in order, and forgets what it gave out"
   expect(queue["items"].length).toBeLessThan(2_100);
   for (const item of [4_997, 4_998, 4_999, undefined, undefined]) expect(queue.shift()).toBe(item as number);
 });
+
+test("lanes that are removed and come again while their bot is held do not gather in its line", () => {
+  const { lanes, add } = opened(roomy, 1);
+  const line = lanes.line(toBotId(1));
+  lanes.setOpen(toBotId(1), false);
+  for (let time = 0; time < 50; time++) {
+    for (let chat = 1; chat <= 1_000; chat++) add(1, chat);
+    if (time < 49) for (const lane of line.lanes.values()) lanes.remove(lane);
+  }
+  expect(line.ready.size).toBeLessThan(5_000);
+  lanes.setOpen(toBotId(1), true);
+  expect(takeAll(lanes).map(({ key }) => Number(key))).toEqual(Array.from({ length: 100 }, (_, at) => at + 1));
+});
