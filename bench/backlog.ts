@@ -100,6 +100,7 @@ async function measure(dataDir: string): Promise<Record<string, number>> {
       onAttempt: (_, result) => void (result === "done" ? done++ : failed++),
       onTrouble() {},
       onRemembered() {},
+      onUnconfigured() {},
       onFenced() {},
     },
   });

@@ -137,6 +137,7 @@ class Assembly implements Botfleet {
           log,
           names: this.names,
           metrics: this.metrics,
+          isFleet: settings.redis.url !== undefined,
           // Durable with the commit after the one that may be in flight.
           onDeath: () => (this.countsDue = 2),
         }),

@@ -9,16 +9,27 @@ export interface PipelineEventsOptions {
   /** Of the configured bots. */
   readonly names: ReadonlyMap<BotId, string>;
   readonly metrics: Pick<Metrics, "bot" | "fenced" | "remembered">;
+  /** Other instances append as well, of bots that only they are configured with perhaps; else the opening of the inbox has told of all that there are. */
+  readonly isFleet: boolean;
   /** An update becomes a dead letter. */
   readonly onDeath: () => void;
 }
 
-export function createPipelineEvents({ log, names, metrics, onDeath }: PipelineEventsOptions): PipelineEvents {
+export function createPipelineEvents({ log, names, metrics, isFleet, onDeath }: PipelineEventsOptions): PipelineEvents {
   const counts = new Map([...names].map(([id, name]) => [id, metrics.bot(name)]));
+  const told = new Set<BotId>();
   return {
     onAttempt: (bot, result, handlerMs, sinceReceiptMs, update) =>
       counts.get(bot)?.attempt(result, handlerMs, sinceReceiptMs, update),
     onRemembered: () => metrics.remembered(),
+    onUnconfigured(id) {
+      if (!isFleet || told.has(id)) return;
+      told.add(id);
+      log.warn(
+        "updates of a bot that this instance is not configured with wait in the inbox, for an instance that is or until it is configured here",
+        { id },
+      );
+    },
     onFenced: () => metrics.fenced("outcome"),
     onTrouble: (bot, { kind, updateId, error }) => {
       const fields = { bot: names.get(bot), update: updateId, error };

@@ -31,6 +31,8 @@ export interface PipelineEvents {
   onTrouble(bot: BotId, trouble: Trouble): void;
   /** A finished send of an earlier attempt was not repeated. */
   onRemembered(): void;
+  /** Updates of a bot that is not configured are in a partition that was opened. Once for each of both. */
+  onUnconfigured(bot: BotId): void;
   /** A write was refused because its claim is lost: another instance has the partition. */
   onFenced(): void;
 }

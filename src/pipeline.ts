@@ -261,6 +261,7 @@ export class Pipeline {
   private admit(opened: OpenPartition, entry: Entry): void {
     const { bot, seq, lane: key, attempts, suspicion, receivedAt, body } = entry;
     if (!this.options.bots.has(bot)) {
+      if (!opened.unconfigured.has(bot)) this.options.events.onUnconfigured(bot);
       opened.unconfigured.set(bot, (opened.unconfigured.get(bot) ?? 0) + 1);
       return;
     }

@@ -132,7 +132,7 @@ test("a handler taken away while a body is fetched starts nothing, loses nothing
 });
 
 test("updates of a bot that is not configured stay in the inbox and are reported", async () => {
-  const { handle, say, started, pipeline, partition } = rig();
+  const { handle, say, started, pipeline, partition, unconfigured } = rig();
   handle(1, async () => {});
   say(5, 7, "foreign");
   say(5, 7, "foreign");
@@ -140,6 +140,7 @@ test("updates of a bot that is not configured stay in the inbox and are reported
   await settled();
   expect(started).toEqual(["own"]);
   expect(pipeline.status().unconfigured).toEqual(new Map([[toBotId(5), 2]]));
+  expect(unconfigured).toEqual([toBotId(5)]);
   expect([...partition.stored.keys()]).toEqual([toSeq(1), toSeq(2)]);
 });
 

@@ -72,7 +72,14 @@ export async function startInstance(options: InstanceOptions): Promise<Instance>
     random,
     limits: { ...allLimits.pipeline, drainMaxMs: allLimits.process.drainMaxMs, ...options.pipelineLimits },
     redact: (text) => text,
-    events: { onAttempt() {}, onTrouble() {}, onRemembered() {}, onFenced() {}, ...options.pipelineEvents },
+    events: {
+      onAttempt() {},
+      onTrouble() {},
+      onRemembered() {},
+      onUnconfigured() {},
+      onFenced() {},
+      ...options.pipelineEvents,
+    },
   });
   const shared = { scope, deadlines: createDeadlines({ clock, tickMs: 200 }), listeners: createAbortListeners() };
   const fleet = createFleet({

@@ -28,6 +28,8 @@ export interface Rig {
   readonly troubles: Trouble[];
   /** Finished sends that were not repeated. */
   remembered: number;
+  /** Bots that are not configured and of which there are updates. */
+  readonly unconfigured: BotId[];
   /** Writes that were refused because the claim is lost. */
   fenced: number;
   /** Of the claim on the partition. */
@@ -64,6 +66,7 @@ export function rig(changed: Partial<PipelineLimits> = {}, bots = 1): Rig {
       onAttempt: (_bot, result) => void ends.push(result),
       onTrouble: (_bot, trouble) => void troubles.push(trouble),
       onRemembered: () => void made.remembered++,
+      onUnconfigured: (id) => void made.unconfigured.push(id),
       onFenced: () => void made.fenced++,
     },
   });
@@ -77,6 +80,7 @@ export function rig(changed: Partial<PipelineLimits> = {}, bots = 1): Rig {
     ends,
     troubles,
     remembered: 0,
+    unconfigured: [],
     fenced: 0,
     claim,
     work: pipeline.open(partition, {
