@@ -17,7 +17,7 @@ export interface Attempt {
   /** When the update was received, wall-clock ms. */
   readonly receivedAt: number;
   /**
-   * An earlier run ended without an answer of Telegram's, in a crash, or with an earlier process: what this one asks for may have been done
+   * An earlier run ended without an answer of Telegram's, in a crash, or with an earlier owner of its partition: what this one asks for may have been done
    * already.
    */
   readonly mayRepeat: boolean;

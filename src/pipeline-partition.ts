@@ -9,6 +9,8 @@ import type { Claim } from "./leases/leases.ts";
 export class OpenPartition implements LaneHome {
   readonly partition: Partition;
   readonly claim: Claim;
+  /** Wall-clock ms: what was received before may have been begun by whoever had it then. */
+  readonly openedAt: number;
   /** Of every attempt on its entries. */
   readonly rules: AttemptRules;
   /** Resolves when it has ended and nothing of it is in hand or being settled. */
@@ -30,11 +32,12 @@ export class OpenPartition implements LaneHome {
 
   constructor(
     partition: Partition,
-    { claim }: { readonly claim: Claim },
+    { claim, openedAt }: { readonly claim: Claim; readonly openedAt: number },
     rules: (signals: Pick<AttemptRules, "signal" | "waitSignal">) => AttemptRules,
   ) {
     this.partition = partition;
     this.claim = claim;
+    this.openedAt = openedAt;
     this.rules = rules({ signal: this.calls.signal, waitSignal: this.waits.signal });
     const { promise, resolve } = Promise.withResolvers<void>();
     this.over = promise;

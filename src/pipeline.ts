@@ -52,8 +52,6 @@ const readMaxEntries = 1_000;
 
 export class Pipeline {
   private readonly options: PipelineOptions;
-  /** Wall-clock ms. */
-  private readonly startedAt: number;
   private readonly lanes: Lanes<OpenPartition>;
   private readonly bodies: Bodies;
   private readonly rooms: Rooms;
@@ -78,7 +76,6 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     const { clock, limits } = options;
     this.options = options;
-    this.startedAt = clock.now();
     this.lanes = new Lanes(limits);
     this.bodies = new Bodies(limits);
     this.rooms = new Rooms(clock);
@@ -93,7 +90,11 @@ export class Pipeline {
 
   /** Works on a partition until the inbox stops, the claim is lost, or it is given back. Not while an earlier work on it is not over. */
   open(partition: Partition, options: OpenOptions): PartitionWork {
-    const opened = new OpenPartition(partition, options, (signals) => this.rulesOf(signals, partition, options));
+    const { claim } = options;
+    const openedAt = this.options.clock.now();
+    const rules = (signals: Pick<AttemptRules, "signal" | "waitSignal">): AttemptRules =>
+      this.rulesOf(signals, partition, options);
+    const opened = new OpenPartition(partition, { claim, openedAt }, rules);
     this.opened.add(opened);
     if (this.isStopping) opened.end();
     else void this.read(opened); // Never rejects.
@@ -371,8 +372,8 @@ export class Pipeline {
     const { bot } = lane.line;
     const { clock, scope } = this.options;
     const { attempts, suspicion } = this.extra(lane.head);
-    // An earlier process may have begun what it had received, and have been stopped before an answer came.
-    const isFromBefore = body.receivedAt < this.startedAt;
+    // Who had the partition before may have begun it, and have been stopped before an answer came.
+    const isFromBefore = body.receivedAt < lane.home.openedAt;
     const mayRepeat = suspicion !== "none" || isFromBefore || this.unknowns.has(lane);
     const of = { bot, seq: lane.head, lane: lane.key, number: attempts, mayRepeat };
     const run = new AttemptRun(of, body, clock.monotonic(), lane.home.rules);

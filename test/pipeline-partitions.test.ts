@@ -274,3 +274,21 @@ test("the oldest update of a bot is known whatever the numbers of the partitions
   await end("old");
   expect(at.pipeline.oldestReceivedAt(bot)).toBeUndefined();
 });
+
+test("what was received before the partition came here may have been begun by its owner before", async () => {
+  const at = rig();
+  const found: [string, boolean][] = [];
+  at.handle(1, async ({ text, attempt }) => void found.push([text, attempt.mayRepeat]));
+  await at.clock.advance(60_000);
+  const other = new FakePartition();
+  at.pipeline.open(other, { claim: { partition: 1, token: "", valid: () => true, lost: () => false } });
+  const add = (text: string, receivedAt: number): unknown =>
+    other.add({ bot, update: { update_id: 1, message: { chat: { id: 1 }, text } } as never, receivedAt });
+  add("begun", at.clock.now() - 1_000);
+  add("new", at.clock.now() + 1_000);
+  await settled();
+  expect(found).toEqual([
+    ["begun", true],
+    ["new", false],
+  ]);
+});
