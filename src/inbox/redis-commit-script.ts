@@ -16,7 +16,7 @@ import { common } from "./redis-common-script.ts";
  * written already; else `ok`, the fenced partitions, {partition, settled below},
  * for each append {status, detail, {partition, first seq}}, for each letter {kind, seq}. Status: `stored` with the count of what was
  * buried · `fenced` · `full` · `conflict` where the runs are others, and for what the same bot appends
- * behind that.
+ * behind that. Where the user may not publish, others find by looking what has arrived.
  */
 export const commitScript = `${common}
 local writer, number, now, partitions, channel, name = arg(), num(), arg(), num(), arg(), arg()
@@ -171,6 +171,6 @@ for _, k in ipairs(touched) do
 end
 local said = writer
 for k, seq in pairs(arrived) do said = said .. ' ' .. k .. ':' .. seq end
-if said ~= writer then redis.call('PUBLISH', channel, said) end
+if said ~= writer then redis.pcall('PUBLISH', channel, said) end
 return {'ok', fencedList, below, appends, letters}
 `;

@@ -8,7 +8,7 @@
  *     alive:<member>  expires `ttlMs` after the last renewal
  *     fleet           hash    changed → random text of the last change
  *
- * A server that is full refuses what needs memory unless the script has changed something before: each deletes a key that there is not.
+ * Where the user may not publish nobody hears of a change, which each one sees with its next renewal. A server that is full refuses what needs memory unless the script has changed something before: each deletes a key that there is not.
  */
 import { createHash } from "node:crypto";
 import type { Script } from "../redis/server.ts";
@@ -68,7 +68,7 @@ while at < #ARGV do
 end
 if isNew then
   redis.call('HSET', key('fleet'), 'changed', 't' .. nonce)
-  redis.call('PUBLISH', channel, 'changed ' .. member)
+  redis.pcall('PUBLISH', channel, 'changed ' .. member)
 end
 return answer
 `;
@@ -90,7 +90,7 @@ if isEnd == '1' then
 end
 if isNew then
   redis.call('HSET', key('fleet'), 'changed', 'g' .. mark)
-  redis.call('PUBLISH', channel, 'changed ' .. member)
+  redis.pcall('PUBLISH', channel, 'changed ' .. member)
 end
 `;
 

@@ -25,8 +25,8 @@ export function connect(address: RedisAddress, name: string, limits: ConnectionL
     connectTimeout: limits.connectMaxMs,
     socketTimeout: limits.hungMaxMs,
     retryStrategy,
-    // A primary that became a replica: connect anew, to where the name leads now.
-    reconnectOnError: ({ message }: Error) => message.startsWith("READONLY"),
+    // A primary that became a replica: connect anew, to where the name leads now. Redis 6 begins the message with the script that met it.
+    reconnectOnError: ({ message }: Error) => message.includes("READONLY"),
   };
   if (address.kind === "server") return new Redis(address.url, options);
   const { sentinels, name: primary, username, password, database } = address;

@@ -8,7 +8,7 @@ import { Fault, faultOf } from "../faults.ts";
 import type { RedisAddress } from "./address.ts";
 import { connect, type ConnectionLimits } from "./connection.ts";
 import type { Argument, RedisServer, RunScript, ServerEvents } from "./server.ts";
-import { configCommands, configOf, freeBytesOf, judgeSettings, type RedisJudgement } from "./settings.ts";
+import { configCommands, configOf, deafWarning, freeBytesOf, judgeSettings, type RedisJudgement } from "./settings.ts";
 
 export interface RedisServerLimits extends ConnectionLimits {
   /** Longest wait for the server's disk, ms, below `hungMaxMs`; what is sent meanwhile has as much more time. */
@@ -92,14 +92,22 @@ export class IoredisServer implements RedisServer {
     if (redis === undefined) throw new Fault("unavailable", "Redis is not asked any more");
     const [known] = await sendOn(redis, [["COMMAND", "INFO", "WAITAOF"]]).catch(() => [[]]);
     const hasWaitAof = Array.isArray(known) && known[0] !== undefined && known[0] !== null;
-    try {
-      return judgeSettings(configOf(await sendOn(redis, configCommands)), hasWaitAof);
-    } catch (error) {
-      if (error instanceof Error && /NOPERM|unknown command|not allowed/i.test(error.message)) {
-        return judgeSettings(undefined, hasWaitAof);
-      }
+    const config = await sendOn(redis, configCommands).then(configOf, (error: unknown) => {
+      if (isForbidden(error)) return undefined;
       throw error;
-    }
+    });
+    const judgement = judgeSettings(config, hasWaitAof);
+    return (await this.#mayTell(redis)) ? judgement : { ...judgement, warnings: [...judgement.warnings, deafWarning] };
+  }
+
+  async #mayTell(redis: Redis): Promise<boolean> {
+    if (this.#events === undefined) return true;
+    // Nobody makes anything of it.
+    const telling = sendOn(redis, [["PUBLISH", this.#events.channel, ""]]);
+    return telling.then(
+      () => true,
+      (error: unknown) => !isForbidden(error),
+    );
   }
 
   stop(): void {
@@ -166,6 +174,10 @@ export class IoredisServer implements RedisServer {
       });
     }
   }
+}
+
+function isForbidden(error: unknown): boolean {
+  return /NOPERM|unknown command|not allowed/i.test(messageOf(error));
 }
 
 /** By its hash where the server knows the script, else by its text: after a restart, or `SCRIPT FLUSH`. */

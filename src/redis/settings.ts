@@ -59,6 +59,10 @@ function warningsOf(isAof: boolean, save: string, fsync: string, hasWaitAof: boo
   ];
 }
 
+/** Said where the server lets its user use no channels, as Redis 7 does unless told otherwise. */
+export const deafWarning =
+  "Redis lets the user of REDIS_URL use no channels: each instance hears late what another one does; give it &botfleet:* (ACL SETUSER)";
+
 /** The commands whose answers `configOf` reads. */
 export const configCommands = [
   ["CONFIG", "GET", "maxmemory*"],

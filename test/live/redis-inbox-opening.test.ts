@@ -74,6 +74,17 @@ describeLive("the opening of an inbox in Redis", [own(redisServer)], () => {
     expect(hosted.lines[0]).toContain("CONFIG is forbidden");
   });
 
+  test("warns of a user that may not use channels, and stores all the same", async () => {
+    const redis = await startRedis();
+    await redis.command("ACL", "SETUSER", "mute", "on", ">pw", "~*", "+@all", "resetchannels");
+    const { lines, inbox } = openStrictly(redis.url.replace("redis://", "redis://mute:pw@"));
+    const opened = await inbox;
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toContain("&botfleet:*");
+    await redis.command("HSET", "botfleet:inbox:{s0}:claims", `b${botClaim().bot}`, botClaim().token);
+    expect((await opened.append(botClaim(), [message(1)])).stored).toBe(1);
+  });
+
   test("refuses wrong credentials; no password is in any error or line, also when Redis fails later", async () => {
     const redis = await startRedis(always, "right-secret");
     const wrong = openStrictly(redis.url.replace("right-secret", "wrong-secret"));

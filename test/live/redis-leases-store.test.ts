@@ -43,6 +43,19 @@ describeLive("the lease store in Redis", [own(redisServer)], () => {
     await store.leave("a", new Map());
   });
 
+  test("takes and gives back claims where its user may not use channels", async () => {
+    const redis = await LiveRedis.start();
+    await redis.command("ACL", "SETUSER", "mute", "on", ">pw", "~*", "+@all", "resetchannels");
+    const store = openRedisLeaseStore(redis.url.replace("redis://", "redis://mute:pw@"));
+    open.push(redis, store);
+    store.start({ onChanged: () => {}, onTold: () => {}, onUsable: () => {} });
+    await until(async () => (await store.renew(beat).catch(() => undefined)) !== undefined);
+    const taken = await store.take({ member: "a", nonce: "x", claims: new Map([["p0", ""]]) });
+    expect(taken.get("p0")).toBe("1:a-x");
+    await store.give("a", taken);
+    await store.leave("a", new Map());
+  });
+
   test("takes no claim whose token it does not know", async () => {
     const { redis, store } = await start();
     for (const token of ["somebody", "7:", "7:b", "b-x"]) {
