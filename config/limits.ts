@@ -131,6 +131,8 @@ export const limits = {
     damagedToldMax: 100,
   },
   mongodbUsers: {
+    /** As `users.groupMaxMs`, ms: a command costs as much as ten users in it, whatever the wait. */
+    groupMaxMs: 5,
     /** Time to find a server that can serve, ms: what waits for one in an outage goes back to its lane soon. */
     selectMaxMs: 2_000,
     /** Time to open a connection, ms. */

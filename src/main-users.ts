@@ -71,7 +71,7 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
     ...knowledgeOf(options),
     clock,
     random,
-    limits: { ...limits.users, ...grouping },
+    limits: { ...limits.users, ...grouping, groupMaxMs: groupMaxMsOf(options) },
     log,
     newCode: () => newReferralCode((into) => void crypto.getRandomValues(into)),
     newWriter: () => crypto.randomUUID(),
@@ -92,6 +92,10 @@ export async function openUsers(options: OpenUsersOptions): Promise<OpenedUsers>
       await opened.stop();
     },
   };
+}
+
+function groupMaxMsOf({ settings, limits }: OpenUsersOptions): number {
+  return (settings.mongodb === undefined ? limits.users : limits.mongodbUsers).groupMaxMs;
 }
 
 function openSessions(options: OpenUsersOptions, store: SessionStore, tier: Tier<string, Session>): Sessions {
