@@ -55,6 +55,8 @@ export interface LeaseCounts {
 }
 
 const kinds: readonly Kind[] = ["p", "b"];
+/** Renewals in a row after which it is told that nothing else goes well: a connection may be lost between two calls. */
+const failuresUntold = 3;
 
 export class SharedLeases implements Leases {
   /** Of this process. */
@@ -71,6 +73,8 @@ export class SharedLeases implements Leases {
   #isDraining = false;
   #isOver = false;
   #isPoked = false;
+  /** Renewals in a row after which claims could not be taken or given back. */
+  #failures = 0;
   /** The claims are read whether they have changed or not. */
   #isDoubtful = false;
   #wake = (): void => {};
@@ -206,11 +210,17 @@ export class SharedLeases implements Leases {
       });
       this.#learn(renewal, sentAtMs, holdings);
       await this.#giveBack();
-      if (this.#isDraining || !holdings.isConfirmed()) return;
-      await this.#take(holdings);
-      this.#moveOn(holdings);
+      if (!this.#isDraining && holdings.isConfirmed()) {
+        await this.#take(holdings);
+        this.#moveOn(holdings);
+      }
+      this.#failures = 0;
     } catch (error) {
       this.#isDoubtful ||= isDoubtful;
+      // Else the claims lapse, which is told.
+      if (holdings.confirmedAtMs === sentAtMs && ++this.#failures === failuresUntold) {
+        log?.warn("claims can neither be taken nor given back, though Redis renews the leases", { error });
+      }
       log?.debug("the leases could not be renewed", { error });
     }
   }

@@ -44,6 +44,18 @@ describe("the leases of one member", () => {
     expect(leases.lostSince()).toBeUndefined();
   });
 
+  test("that cannot be taken although they are renewed are told of once", async () => {
+    const { held, wire, warnings } = rig.join();
+    wire.states.set("take", "down");
+    await rig.clock.advance(renewMs);
+    expect([held.valid(), warnings.length]).toEqual([[], 0]);
+    await rig.clock.advance(20 * renewMs);
+    expect(warnings).toHaveLength(1);
+    wire.states.clear();
+    await rig.clock.advance(renewMs);
+    expect(held.valid()).toEqual(all);
+  });
+
   test("lapse where no renewal is confirmed in time, and are the same afterwards where nobody took them", async () => {
     const { held, leases, wire, warnings } = rig.join();
     await rig.clock.advance(10 * renewMs);
