@@ -180,7 +180,9 @@ export class RedisStore implements InboxStore {
     this.#arrivals.stop();
     const { server, writer } = this.#options;
     try {
-      if (clean) await server.run(scripts.close, [base], [writer, ...[...this.#openTokens].flat()]);
+      // Those that were given back before have been recorded then, or could not be.
+      if (clean && this.#openTokens.size > 0)
+        await server.run(scripts.close, [base], [writer, ...[...this.#openTokens].flat()]);
     } finally {
       server.stop();
     }

@@ -101,6 +101,16 @@ describeLive("the opening of an inbox in Redis", [own(redisServer)], () => {
     for (const secret of ["wrong-secret", "right-secret", "private text"]) expect(all).not.toContain(secret);
   });
 
+  test("ends in order without Redis where every partition was given back", async () => {
+    const redis = await startRedis();
+    const inbox = await openRedisInbox(redis.url);
+    const partition = await inbox.open(partitionClaim());
+    await partition.close();
+    await redis.kill();
+    await until(() => inbox.state() === "failing");
+    expect(await codeOf(inbox.stop())).toBeUndefined();
+  });
+
   test("refuses an inbox that a newer botfleet has written, and changes nothing of it", async () => {
     const redis = await startRedis();
     await redis.command("HSET", "botfleet:inbox:{s0}:meta", "format", 2);
