@@ -89,11 +89,19 @@ interface Seen {
   readonly isWritten: boolean;
 }
 
+/** A write that waits for others to be made with it. */
+interface Asked {
+  readonly write: SessionWrite;
+  /** Asked again when it is made: its instance may have stood still meanwhile. */
+  readonly mayAct: () => boolean;
+}
+
+const unclaimed = "whether the update is still this instance's is not known";
 const nameForm = /^[a-z0-9_]{0,40}$/;
 
 class StoredSessions implements Sessions {
   readonly #options: SessionsOptions;
-  readonly #writes: DataLoader<SessionWrite, SessionWritten>;
+  readonly #writes: DataLoader<Asked, SessionWritten>;
   /** What each attempt has read or written, by key. */
   readonly #seen = new WeakMap<Attempt, Map<string, Seen>>();
   /** The last write of each key that is on its way. */
@@ -106,7 +114,7 @@ class StoredSessions implements Sessions {
     const { clock, limits } = options;
     this.#replays = new Replays(options);
     this.#emptied = new Emptied({ ...options, mayComeAgain: this.#replays.mayComeAgain });
-    this.#writes = new DataLoader((writes) => this.#writeAll(writes), {
+    this.#writes = new DataLoader<Asked, SessionWritten>((writes) => this.#writeAll(writes), {
       cache: false,
       maxBatchSize: limits.groupMaxSessions,
       batchScheduleFn: (write) => void clock.setTimer(write, limits.groupMaxMs),
@@ -160,9 +168,7 @@ class StoredSessions implements Sessions {
   async #replace(attempt: Attempt, key: string, value: string | undefined): Promise<void> {
     const { session: before } = await this.#look(attempt, key);
     const session = await this.#next(before, key, value, attempt);
-    // What another owner of the partition stored since it was read has another version.
-    if (!attempt.mayAct()) throw new Fault("unavailable", "whether the update is still this instance's is not known");
-    if (session !== undefined && !(await this.#store(before, session))) {
+    if (session !== undefined && !(await this.#store(before, session, () => attempt.mayAct()))) {
       this.#seen.get(attempt)?.delete(key);
       throw new Fault("unavailable", "another update has changed the session meanwhile: this one runs again");
     }
@@ -175,7 +181,7 @@ class StoredSessions implements Sessions {
     for (let conflicts = 0; ; conflicts++) {
       const before = await this.#stored(key);
       const session = await this.#next(before, key, value, undefined);
-      if (session === undefined || (await this.#store(before, session))) return;
+      if (session === undefined || (await this.#store(before, session, () => true))) return;
       await sleep(clock, backoffMs(conflicts, limits.conflictFirstMs, limits.conflictCapMs, random));
     }
   }
@@ -198,10 +204,10 @@ class StoredSessions implements Sessions {
   }
 
   /** False: another version is stored. */
-  async #store(before: Session | undefined, session: Session): Promise<boolean> {
+  async #store(before: Session | undefined, session: Session, mayAct: () => boolean): Promise<boolean> {
     const { tier } = this.#options;
     try {
-      const end = await this.#writes.load({ session, expectedVersion: before?.version ?? 0 });
+      const end = await this.#writes.load({ write: { session, expectedVersion: before?.version ?? 0 }, mayAct });
       if (end === "stored") tier.stored([session]);
       // Not only forgotten: a tier that did not hear of that would go on to answer what is old.
       else await tier.readFresh([session.key]);
@@ -213,8 +219,14 @@ class StoredSessions implements Sessions {
     }
   }
 
-  async #writeAll(writes: readonly SessionWrite[]): Promise<readonly SessionWritten[]> {
-    return this.#options.store.writeSessions(writes, this.#options.newWriter());
+  async #writeAll(asked: readonly Asked[]): Promise<readonly (SessionWritten | Fault)[]> {
+    const { store, newWriter } = this.#options;
+    // What another owner of the partition stored since it was read has another version, but for what was deleted and taken away again while this waited.
+    const allowed = asked.filter(({ mayAct }) => mayAct());
+    const writes = allowed.map(({ write }) => write);
+    const written = writes.length === 0 ? [] : await store.writeSessions(writes, newWriter());
+    const ends = new Map(allowed.map((each, at) => [each, written[at]]));
+    return asked.map((each) => ends.get(each) ?? new Fault("unavailable", unclaimed));
   }
 
   async #stored(key: string): Promise<Session | undefined> {

@@ -12,7 +12,7 @@ import { MemorySessionStore } from "../../src/storage/memory-sessions.ts";
 import type { Session, SessionWrite } from "../../src/storage/session-store.ts";
 import { host, textUpdate } from "../bots/fixtures/scripted.ts";
 import { fakeAttempt } from "../support/fake-attempt.ts";
-import { FakeClock } from "../support/fake-clock.ts";
+import { FakeClock, settled } from "../support/fake-clock.ts";
 
 const bot = toBotId(7);
 
@@ -343,4 +343,20 @@ test("grammY's `session` and `lazySession` keep what a handler leaves in them", 
     const key = [...durable.sessions.keys()].find((each) => each.startsWith(`7:${name}:`)) ?? "";
     expect(durable.sessions.get(key)?.value).toBe('{"count":3}');
   }
+});
+
+test("a session is not written where its update may have become another instance's since it was read, however late", async () => {
+  const rig = createRig();
+  let mayAct = true;
+  const attempt = fakeAttempt(1, { bot, mayAct: () => mayAct });
+  const sessions = rig.sessions.of<string>(bot);
+  const other = rig.scope.run(fakeAttempt(2, { bot }), () => sessions.write("b", "of another partition"));
+  const written = rig.scope.run(attempt, () => sessions.write("a", "late"));
+  await settled();
+  // Both wait to be written together.
+  expect(rig.writes).toEqual([]);
+  mayAct = false;
+  expect(await rig.until(written).catch(faultOf)).toMatchObject({ code: "unavailable" });
+  await rig.until(other);
+  expect(rig.writes.flat().map(({ session: { key } }) => key)).toEqual(["7::b"]);
 });
