@@ -162,16 +162,18 @@ export class Pipeline {
   }
 
   private async read(opened: OpenPartition): Promise<void> {
-    for (;;) {
-      const entries = await opened.partition.next(readMaxEntries).catch(() => undefined);
-      if (entries === undefined) {
-        this.options.events.onFenced();
-        this.lose(opened);
-        return;
+    try {
+      for (;;) {
+        // Nothing in between: who polls asks for room as soon as its batch is stored.
+        const entries = await opened.partition.next(readMaxEntries);
+        if (entries.length === 0 || opened.hasEnded) return;
+        for (const entry of entries) this.admit(opened, entry);
+        this.pump();
       }
-      if (entries.length === 0 || opened.hasEnded) return;
-      for (const entry of entries) this.admit(opened, entry);
-      this.pump();
+    } catch (error) {
+      if (faultOf(error)?.code !== "inbox_fenced") throw error;
+      this.options.events.onFenced();
+      this.lose(opened);
     }
   }
 

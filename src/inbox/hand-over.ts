@@ -10,6 +10,7 @@
  * only, whatever arrives is dropped as well: it must not overtake them. Back to memory once the store has been read to its end.
  */
 import { type Clock, sleep } from "../clock.ts";
+import type { Fault } from "../faults.ts";
 import { type Seq, toSeq } from "../ids.ts";
 import { entryOf } from "./encoding.ts";
 import type { Entry } from "./inbox.ts";
@@ -35,6 +36,7 @@ export interface HandOverOptions {
 export class HandOver {
   readonly #options: HandOverOptions;
   readonly #ended = new AbortController();
+  #fault: Fault | undefined;
   #ready: Entry[] = [];
   #readyBytes = 0;
   /** Every entry up to here has been put into `ready`. */
@@ -104,8 +106,9 @@ export class HandOver {
     return turn;
   }
 
-  /** From now on `next` resolves with nothing. */
-  end(): void {
+  /** From now on `next` resolves with nothing, or rejects with `fault`. */
+  end(fault?: Fault): void {
+    this.#fault ??= fault;
     this.#ended.abort();
     this.#ready = [];
     this.#wakeUp();
@@ -121,6 +124,7 @@ export class HandOver {
       if (this.isBehind) await this.#readBack();
       else await new Promise<void>((resolve) => (this.#wake = resolve));
     }
+    if (this.#fault !== undefined) throw this.#fault;
     return [];
   }
 

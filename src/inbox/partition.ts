@@ -33,8 +33,6 @@ export class FrontPartition implements Partition {
   readonly #valid = (): boolean => !this.#isReplaced && !this.claim.lost();
   #isReplaced = false;
   #isClosed = false;
-  /** By the store, which knows another claim. */
-  #isFenced = false;
   #settledBelow: Seq;
   #takenOver: Promise<void> | undefined;
 
@@ -104,10 +102,8 @@ export class FrontPartition implements Partition {
     }
   }
 
-  async next(max: number): Promise<readonly Entry[]> {
-    const entries = await this.handOver.next(max);
-    if (this.#isFenced) throw this.#fenced();
-    return entries;
+  next(max: number): Promise<readonly Entry[]> {
+    return this.handOver.next(max);
   }
 
   async bodies(seqs: readonly Seq[]): Promise<ReadonlyMap<Seq, Body>> {
@@ -159,7 +155,8 @@ export class FrontPartition implements Partition {
     this.#takenOver ??= store.takeOver(this.number, this.claim.token).catch((error: unknown) => {
       this.#takenOver = undefined;
       if (faultOf(error)?.code !== "inbox_fenced") throw error;
-      this.#isFenced = true;
+      // The store knows another claim.
+      this.handOver.end(this.#fenced());
       this.replace();
     });
     return this.#takenOver;

@@ -42,19 +42,16 @@ function statementOf(write: Update, writer: string): Document {
   return { q: { _id: write.user.telegramId, version: write.before.version }, u: changesOf(write, writer) };
 }
 
-/** At least what its document takes: three bytes a character. */
-function bytesOf({ firstName, username, languageCode, walletAddress, referralCode, ...user }: User): number {
-  const texts = [
-    firstName,
-    username,
-    languageCode,
-    walletAddress,
-    referralCode,
-    user.deviceFingerprint,
-    user.ipAddress,
-  ];
-  let characters = 0;
-  for (const text of texts) characters += text?.length ?? 0;
+/** At least what its document takes: three bytes a character. Made for each write, so it builds nothing. */
+function bytesOf(user: User): number {
+  const characters =
+    user.firstName.length +
+    user.referralCode.length +
+    (user.username?.length ?? 0) +
+    (user.languageCode?.length ?? 0) +
+    (user.walletAddress?.length ?? 0) +
+    (user.deviceFingerprint?.length ?? 0) +
+    (user.ipAddress?.length ?? 0);
   return 1_500 + 6 * characters + 100 * Object.keys(user.bots).length + 300 * user.applied.length;
 }
 
