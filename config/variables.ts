@@ -115,11 +115,11 @@ const databases = {
   ),
   REDIS_ALLOW_LOSS: given("`true` accepts an inbox Redis that may evict or keeps nothing on disk.", flag, false),
   REDIS_MAX_CONNECTIONS: given(
-    "Most connections to Redis, blocking and subscribing ones included; one more is opened while all have over 1,000 commands in flight.",
+    "Most connections to Redis for the cache, subscribing ones included; one more is opened while all have over 1,000 commands in flight. Inbox and leases have four of their own.",
     wholeNumber(1, 65_535),
     500,
   ),
-  REDIS_MIN_CONNECTIONS: given("Connections to Redis opened in the background.", connections, 50),
+  REDIS_MIN_CONNECTIONS: given("Connections to Redis for the cache opened in the background.", connections, 50),
 };
 
 const work = {

@@ -3,6 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import packageFile from "../../package.json" with { type: "json" };
 import { limits } from "../../config/limits.ts";
 import { readExposition } from "../support/exposition.ts";
+import type { BotfleetProcess } from "../support/botfleet-process.ts";
 import { createFleetRig } from "./fleet-rig.ts";
 import { describeLive } from "./live.ts";
 import { own, redisServer } from "./programs.ts";
@@ -26,9 +27,10 @@ describeLive("the status of a fleet", [own(redisServer)], () => {
       const { api, botIds } = rig.simulator;
       const hanging = api.faults.add({ kind: "hang", method: "sendMessage" });
       for (let chat = 1; chat <= chats; chat++) api.people.person(chat).say(botIds[0] ?? 0, `1 ${chat}`);
-      const backlogs = async (): Promise<readonly number[]> =>
-        ((await one.status()).fleet?.partitions ?? []).map(({ backlog = 0 }) => backlog);
-      await until(async () => (await backlogs()).reduce((sum, each) => sum + each, 0) === chats);
+      const waiting = async (instance: BotfleetProcess): Promise<number> =>
+        ((await instance.status()).fleet?.partitions ?? []).reduce((sum, { backlog = 0 }) => sum + backlog, 0);
+      // Each looks for itself.
+      for (const instance of [one, other]) await until(async () => (await waiting(instance)) === chats);
 
       const seen = await Promise.all([one.status(), other.status()]);
       const selves = seen.map(({ fleet }) => fleet?.self ?? "");

@@ -10,6 +10,7 @@ import { describeLive } from "./live.ts";
 import type { MongodbServer } from "./mongodb-process.ts";
 import { startMongodbServer } from "./mongodb-server.ts";
 import { mongodbServer, own, redisServer } from "./programs.ts";
+import { always } from "./redis-inbox-rig.ts";
 import { until } from "./redis-rig.ts";
 import { LiveRedis } from "./redis-server.ts";
 
@@ -72,8 +73,9 @@ async function metric({ botfleet }: World, series: string): Promise<number | und
   return line === undefined ? undefined : Number(line.split(" ").at(-1));
 }
 
+/** Of the cache: inbox and leases have their own. */
 async function redisConnections({ redis }: World): Promise<number> {
-  return String(await redis.command("CLIENT", "LIST")).match(/name=botfleet-/g)?.length ?? 0;
+  return String(await redis.command("CLIENT", "LIST")).match(/name=botfleet-cache/g)?.length ?? 0;
 }
 
 const writes = 'mongodb_seconds_count{collection="users",operation="write"}';
@@ -302,7 +304,7 @@ async function see(
   look: (world: World) => Promise<unknown>,
 ): Promise<unknown> {
   await using mongodb = await startMongodbServer();
-  const redis = await LiveRedis.start();
+  const redis = await LiveRedis.start(always);
   try {
     await using stage = await createStage([{ name: "points", module: "referral" }]);
     const env = { ...asGiven, MONGODB_URI: mongodb.url, REDIS_URL: redis.url, ...changed };
