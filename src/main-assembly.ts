@@ -1,7 +1,7 @@
 /** Builds botfleet from its settings, starts it, and stops it in reverse. */
 import { type AttemptScope, createAttemptScope } from "./attempts.ts";
 import type { BotModule } from "./bots/bot.ts";
-import type { Clock, Random } from "./clock.ts";
+import type { Clock, Random, Timer } from "./clock.ts";
 import { createFleet, type Fleet } from "./fleet.ts";
 import type { BotId } from "./ids.ts";
 import type { Inbox } from "./inbox/inbox.ts";
@@ -59,6 +59,9 @@ export async function startBotfleet(options: AssemblyOptions): Promise<Botfleet>
   return assembly;
 }
 
+/** How often it is looked whether the start is over, ms. */
+const startLookMs = 100;
+
 class Assembly implements Botfleet {
   private readonly options: AssemblyOptions;
   private readonly startedAt: number;
@@ -74,6 +77,7 @@ class Assembly implements Botfleet {
   private connections: FleetBots | undefined;
   private leases: OpenedLeases | undefined;
   private users: OpenedUsers | undefined;
+  private looking: Timer | undefined;
   private deadLetters = 0;
   /** Commits after which the dead letters have to be counted. */
   private countsDue = 0;
@@ -177,6 +181,7 @@ class Assembly implements Botfleet {
       this.pipeline = pipeline;
       this.fleet = fleet;
       fleet.start();
+      this.lookForStart();
     } catch (error) {
       await this.sidecar.stop();
       throw error;
@@ -185,6 +190,7 @@ class Assembly implements Botfleet {
 
   async stop(): Promise<void> {
     this.state = "draining";
+    this.looking?.cancel();
     await this.fleet?.stop();
     await this.pipeline?.stop();
     // Before the inbox, which it asks what is settled.
@@ -245,6 +251,17 @@ class Assembly implements Botfleet {
     );
   }
 
+  private noteStart(): void {
+    if (this.state === "starting" && this.hasStarted()) this.state = "running";
+  }
+
+  /** Whether anybody asks or not: an outage before the first question would look like a start that is not over. */
+  private lookForStart(): void {
+    this.noteStart();
+    if (this.state !== "starting") return;
+    this.looking = this.options.clock.setTimer(() => this.lookForStart(), startLookMs);
+  }
+
   /** By partition, as the inbox last looked. */
   private backlogs(): readonly (number | undefined)[] {
     const { inbox } = this;
@@ -253,7 +270,7 @@ class Assembly implements Botfleet {
 
   private status(): Status {
     const { version } = this.options;
-    if (this.state === "starting" && this.hasStarted()) this.state = "running";
+    this.noteStart();
     const pipeline = this.pipeline?.status();
     const claims = this.leases?.view()?.bots;
     const bots = (this.fleet?.bots() ?? []).map((bot) => botStatusOf(bot, this.pipeline, claims?.get(bot.id)));
