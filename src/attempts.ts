@@ -1,5 +1,5 @@
 /**
- * One run of a handler on one update. Every effect that a handler has outside (an API call, later a user operation or a session
+ * One run of a handler on one update. Every effect that a handler has outside (an API call, a user operation or a session
  * write) goes through its attempt, so that a run given up at its deadline can do nothing any more and a retry repeats nothing.
  */
 import { AsyncLocalStorage } from "node:async_hooks";

@@ -39,8 +39,9 @@ describeLive("a cache whose Redis fails over", [own(redisServer)], () => {
     const url = `redis+sentinel://:pa%3Ass@${hosts}/main/3`;
     const instance = startInstance({ url, storage, heldMax: 1 });
     open.push(instance.shared);
-    // The first try may come before the sentinels answer: what counts is that it serves, below.
+    // The first try may come before the sentinels answer; the password in the URL is that of the servers.
     expect(await instance.redis.firstAnswer(10_000)).not.toBe("refused");
+    await until(() => instance.redis.stats().connections > 0);
     await until(() => isHit(instance));
     await until(() => areWatching(hosts));
     await primary.kill();
